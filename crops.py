@@ -1,0 +1,97 @@
+"""The crops in dataset/: PNG files that say which recording they come from and how they were cut.
+
+    dataset/real/kitchen_000042.png      recording "kitchen", frame 42
+
+The name alone is enough to train on. What else training must know stands in the file itself, as XMP
+attributes, so that a crop can be moved, copied or deleted like any picture and stays complete.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+# A namespace is a name, not a link: nothing is fetched from it.
+_XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description rdf:about="" xmlns:crop="urn:liveness-authentication:crop:1" {}/></rdf:RDF></x:xmpmeta>'
+)
+_ATTRIBUTE = re.compile(rb'crop:(\w+)="([-+.:\w]*)"')
+_NAME = re.compile(r"(?:(?P<recording>.+)_)?(?P<frame>\d+)")
+# Level 1 writes twice as fast as the default and costs a tenth in size.
+_PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One face with its surroundings.
+
+    picture: uint8 (side, side, 3) BGR; crops by other tools need not be square.
+    recording, frame: the video's stem and the frame's number in it; without a number in the name,
+        the recording is "" and the frame 0.
+    source: the fingerprint of the video, "" if unknown.
+    time_s: seconds from the recording's start, None if unknown.
+    margin: side of the window in units of the face box's longer side, None if unknown.
+    inside: float32 (4,) left, top, right, bottom of the part that shows the frame, 0 to 1 of the side.
+    """
+
+    picture: np.ndarray
+    recording: str
+    frame: int
+    source: str = ""
+    time_s: float | None = None
+    margin: float | None = None
+    inside: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+
+
+def path_of(folder: Path, recording: str, frame: int) -> Path:
+    """Where the crop of that frame belongs."""
+    return folder / f"{recording}_{frame:06d}.png"
+
+
+def write(folder: Path, crop: Crop) -> Path:
+    """Write a crop beside its final name, then rename: no half a picture is ever seen. Raises OSError."""
+    fields = {
+        "margin": crop.margin, "source": crop.source, "time_s": round(crop.time_s, 4),
+        "inside": ":".join(f"{edge:.5f}" for edge in crop.inside),
+    }
+    xmp = _XMP.format(" ".join(f'crop:{name}="{value}"' for name, value in fields.items()))
+    _, data = cv2.imencodeWithMetadata(
+        ".png", crop.picture, [cv2.IMAGE_METADATA_XMP], [np.frombuffer(xmp.encode(), np.uint8)], _PNG
+    )
+    path = path_of(folder, crop.recording, crop.frame)
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    os.replace(part, path)
+    return path
+
+
+def read(path: Path) -> Crop | None:
+    """Read a crop, or any picture that another tool cut; None if it cannot be decoded. Raises OSError."""
+    data = np.fromfile(path, np.uint8)
+    try:
+        picture, kinds, metadata = cv2.imdecodeWithMetadata(data, cv2.IMREAD_COLOR)
+    except cv2.error:
+        return None
+    if picture is None:
+        return None
+    recording, frame = origin(path)
+    xmp = b"".join(bytes(chunk) for kind, chunk in zip(kinds, metadata) if kind == cv2.IMAGE_METADATA_XMP)
+    fields = {name.decode(): value.decode() for name, value in _ATTRIBUTE.findall(xmp)}
+    try:
+        return Crop(
+            picture, recording, frame, fields["source"], float(fields["time_s"]), float(fields["margin"]),
+            tuple(float(edge) for edge in fields["inside"].split(":")),
+        )
+    except (KeyError, ValueError):
+        # Cut by another tool.
+        return Crop(picture, recording, frame)
+
+
+def origin(path: Path) -> tuple[str, int]:
+    """Recording and frame number that a crop's name carries; ("", 0) if it carries none."""
+    match = _NAME.fullmatch(path.stem)
+    return (match["recording"] or "", int(match["frame"])) if match else ("", 0)
