@@ -1,0 +1,119 @@
+"""What training does to a crop before LivenessNet sees it, so that it learns replays and not one room.
+
+Two short videos show one person, one room, one camera and one screen. Every crop therefore goes through the
+conditions it might as well have been recorded under: another place in the window, distance, frame edge, light,
+white balance, focus, noise and compression, drawn alike for bona fide and attack crops, so that none of them
+tells the classes apart.
+
+Crops are square windows around a face, `margin` times the face box wide (see gather_examples.py). `inside` is
+the part of a crop that lies within the camera's frame, as x0, y0, x1, y1 in 0..1 of the crop's side; beyond it
+stand copies of the frame's edge. Functions here keep no state: threads may share everything but the random
+generator.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+FAKE, REAL = 0, 1    # in the order of the label encoder
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How strongly training varies the crops. Shares are probabilities, ranges are uniform."""
+
+    margin: float = 2.7                     # of the crops, and of the view the model gets at inference
+    margins: tuple[float, float] = (2.3, 3.1)    # of the window in training, in face boxes
+    shift: float = 0.12                     # of the window, either way, in face boxes
+    rotation: float = 10.0                  # of the window, either way, in degrees
+    gamma: float = 0.35                     # of the tone curve, either way, as a natural logarithm
+    gain: float = 0.25                      # of brightness, likewise
+    cast: float = 0.12                      # of each colour channel, likewise
+    lift: float = 0.10                      # of the black level, upwards only, of full scale
+    saturation: tuple[float, float] = (0.5, 1.3)
+    blur_share: float = 0.35
+    blur: float = 1.2                       # largest standard deviation, in pixels of the network's input
+    noise_share: float = 0.5
+    noise: float = 10.0                     # largest standard deviation, in grey levels
+    jpeg_share: float = 0.35
+    jpeg: tuple[int, int] = (25, 90)        # quality
+
+
+def batch(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, rng: np.random.Generator, size: int,
+          recipe: Recipe = Recipe()) -> tuple[np.ndarray, np.ndarray]:
+    """One training batch: every crop varied at random, its label as one-hot.
+
+    crops: uint8 BGR (N, S, S, 3). inside: float (N, 4). labels: integers (N,), FAKE or REAL. size: side of the
+    network's input in pixels. Returns float32 (N, size, size, 3) in 0..1 and float32 (N, 2).
+    """
+    images = np.empty((len(crops), size, size, 3), np.float32)
+    for image, crop, within in zip(images, crops, inside):
+        varied = vary(crop, within, rng, size, recipe)
+        np.multiply(varied, np.float32(1 / 255), out=image)
+    return images, np.eye(2, dtype=np.float32)[np.asarray(labels)]
+
+
+def evaluation_batch(crops: np.ndarray, size: int) -> np.ndarray:
+    """The crops as the authenticator shows them to the network: shrunk to size, nothing else.
+
+    crops: uint8 BGR (N, S, S, 3). Returns float32 (N, size, size, 3) in 0..1.
+    """
+    return np.stack([cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA) for crop in crops]) / np.float32(255)
+
+
+def vary(crop: np.ndarray, inside: np.ndarray, rng: np.random.Generator, size: int, recipe: Recipe) -> np.ndarray:
+    """One crop (uint8 BGR, square) as another recording might have shown it, uint8 BGR (size, size, 3)."""
+    view = reframe(crop, inside, rng, size, recipe)
+    view = relight(view, rng, recipe)
+    return degrade(view, rng, recipe)
+
+
+def reframe(crop: np.ndarray, inside: np.ndarray, rng: np.random.Generator, size: int,
+            recipe: Recipe) -> np.ndarray:
+    """Place, distance, tilt and mirror image of the window at random; the frame's edge is carried on outside."""
+    side = crop.shape[0]
+    wide = rng.uniform(*recipe.margins) / recipe.margin
+    angle = np.radians(rng.uniform(-recipe.rotation, recipe.rotation))
+    shift = rng.uniform(-recipe.shift, recipe.shift, 2) * side / recipe.margin
+    # Drawn at twice the size and averaged down, as INTER_AREA does at inference: a plain bilinear warp would
+    # alias, and teach a texture that is not there.
+    out = 2 * size
+    zoom = wide * side / out
+    matrix = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    if rng.random() < 0.5:
+        matrix[:, 0] *= -1
+    x0, y0, x1, y1 = np.rint(np.asarray(inside) * side).astype(int)
+    # From the frame's part alone: warpAffine then carries on its edge, however far the window reaches.
+    frame = crop[y0:max(y1, y0 + 1), x0:max(x1, x0 + 1)]
+    centre = side / 2 + shift - (x0, y0)
+    offset = centre - matrix @ (out / 2, out / 2)
+    view = cv2.warpAffine(frame, np.column_stack([matrix, offset]), (out, out),
+                          flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.resize(view, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def relight(view: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
+    """Exposure, tone curve, white balance, black level and saturation of `view` (uint8 BGR) at random."""
+    grey = cv2.cvtColor(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    keep = rng.uniform(*recipe.saturation)
+    view = cv2.addWeighted(view, keep, grey, 1 - keep, 0)
+    gamma = np.exp(rng.uniform(-recipe.gamma, recipe.gamma))
+    gain = np.exp(rng.uniform(-recipe.gain, recipe.gain) + rng.uniform(-recipe.cast, recipe.cast, 3))
+    black = rng.uniform(0, recipe.lift)
+    tones = np.linspace(0, 1, 256)[:, None] ** gamma * gain
+    table = np.clip(255 * (black + (1 - black) * tones), 0, 255).astype(np.uint8)
+    return cv2.LUT(view, table[:, None, :])
+
+
+def degrade(view: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
+    """Focus, sensor noise and compression of `view` (uint8 BGR) at random."""
+    if rng.random() < recipe.blur_share:
+        view = cv2.GaussianBlur(view, (0, 0), rng.uniform(0.3, recipe.blur))
+    if rng.random() < recipe.noise_share:
+        grain = rng.standard_normal(view.shape, np.float32)
+        view = cv2.add(view, grain * np.float32(rng.uniform(0, recipe.noise)), dtype=cv2.CV_8U)
+    if rng.random() < recipe.jpeg_share:
+        quality = int(rng.integers(recipe.jpeg[0], recipe.jpeg[1] + 1))
+        view = cv2.imdecode(cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+    return view

@@ -1,0 +1,173 @@
+import json
+import re
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+from conftest import assert_one_line
+
+import crops
+import train
+from crops import Crop
+
+
+def fill(folder, recording: str, count: int, shade: int = 0, **fields) -> None:
+    """count crops of one recording, each told from the others by its grey."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        picture = np.full((32, 32, 3), (shade + number) % 256, np.uint8)
+        crops.write(folder, Crop(picture, recording, number, "f00d", number / 30, **{"margin": 2.7, **fields}))
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    fill(tmp_path / "dataset" / "real", "real", 20)
+    fill(tmp_path / "dataset" / "fake", "fake", 20, shade=100)
+    return tmp_path / "dataset"
+
+
+def test_training_writes_model_encoder_and_plot(trained):
+    with zipfile.ZipFile(trained.model) as members:
+        details = json.loads(members.read("liveness.json"))
+    assert details["labels"] == ["fake", "real"]
+    assert (details["input_size"], details["margin"]) == (train.INPUT_SIZE, 2.7)
+    assert details["dataset"] == {"fake/fake": 120, "real/real": 120}
+    assert details["metrics"]["judged_on"] == "the same recordings"
+    assert set(details["metrics"]) == {"APCER", "BPCER", "ACER", "AUC", "judged_on"}
+    assert details["training"]["epochs"] == 8 and "keras" in details["versions"]
+    plot = cv2.imread(str(trained.plot))
+    assert plot.shape[1] > 1000 and plot.std() > 20
+    assert sorted(file.name for file in trained.model.parent.iterdir()) == [
+        "dataset", "le.pickle", "liveness.model", "plot.png"]
+
+
+def test_the_originals_command_line_shows_progress_and_a_report(run, dataset, tmp_path):
+    done = run("train.py", "--dataset", "dataset", "--model", "liveness.model", "--le", "le.pickle", "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "Epoch 2/2" in done.stdout and "precision" in done.stdout
+    assert re.search(r"APCER [01]\.\d+ +BPCER [01]\.\d+ +ACER", done.stdout)
+    assert "how it does in another room this cannot say" in done.stdout
+    assert all((tmp_path / name).is_file() for name in ("liveness.model", "le.pickle", "plot.png"))
+
+
+def test_the_same_seed_splits_and_draws_the_same(dataset):
+    examples = train.load(dataset, 2.7)
+    rows, _, _ = train.split(examples)
+    drawn = [train.draw_rows(rows, examples, 64, np.random.default_rng(7)) for _ in range(2)]
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_neighbouring_frames_never_fall_on_both_sides(dataset):
+    examples = train.load(dataset, 2.7)
+    train_rows, held_rows, meaning = train.split(examples)
+    assert meaning == "the same recordings"
+    for recording in set(examples.recordings):
+        learned, held = (examples.order[rows[examples.recordings[rows] == recording]] for rows in (train_rows, held_rows))
+        assert learned.max() < held.min() - 1, "and a gap between them"
+        assert len(held) == 5 and len(learned) == 14
+
+
+def test_whole_recordings_are_held_out_where_each_class_has_several(dataset):
+    fill(dataset / "real", "kitchen", 8)
+    fill(dataset / "fake", "tablet", 8)
+    examples = train.load(dataset, 2.7)
+    train_rows, held_rows, meaning = train.split(examples)
+    assert meaning == "unseen recordings"
+    assert set(examples.recordings[held_rows]) == {"real/kitchen", "fake/tablet"}
+    assert set(examples.recordings[train_rows]) == {"real/real", "fake/fake"}
+    assert len(train_rows) + len(held_rows) == 56
+
+
+def test_batches_show_both_classes_and_all_recordings_alike(dataset):
+    fill(dataset / "real", "kitchen", 200)
+    examples = train.load(dataset, 2.7)
+    rows = np.arange(len(examples.labels))
+    drawn = train.draw_rows(rows, examples, 4000, np.random.default_rng(0))
+    shares = {name: np.mean(examples.recordings[drawn] == name) for name in set(examples.recordings)}
+    assert shares["fake/fake"] == 0.5
+    assert abs(shares["real/kitchen"] - 0.25) < 0.03 and abs(shares["real/real"] - 0.25) < 0.03
+
+
+def test_crops_are_held_as_bytes(dataset):
+    """Memory grows by the image: 49 kB for each, whatever the number of epochs."""
+    examples = train.load(dataset, 2.7)
+    assert examples.crops.dtype == np.uint8
+    assert examples.crops.nbytes == 40 * train.HELD_SIDE**2 * 3
+
+
+def test_crops_of_other_tools_are_taken_as_wide_as_margin_says(dataset, tmp_path):
+    for path in dataset.rglob("*.png"):
+        path.unlink()
+    for label in ("real", "fake"):
+        for number in range(10):
+            cv2.imwrite(str(dataset / label / f"{number}.jpg"), np.full((40, 30, 3), number, np.uint8))
+    assert train.load(dataset, 1.0).margin == 1.0
+    examples = train.load(dataset, 1.6)
+    assert examples.margin == 1.6
+    assert set(examples.recordings) == {"real/", "fake/"}
+    assert sorted(examples.order[:10]) == list(range(10))
+
+
+def test_wider_crops_are_cut_down_to_the_narrowest(dataset):
+    picture = np.zeros((120, 120, 3), np.uint8)
+    picture[40:80, 40:80] = 255  # the middle third
+    crops.write(dataset / "real", Crop(picture, "wide", 0, "f00d", 0.0, 8.1, (0.5, 0.0, 1.0, 1.0)))
+    examples = train.load(dataset, 2.7)
+    row = list(examples.recordings).index("real/wide")
+    assert examples.margin == 2.7
+    assert examples.crops[row][4:-4, 4:-4].min() == 255
+    np.testing.assert_allclose(examples.inside[row], (0.5, 0, 1, 1), atol=0.02)
+
+
+def test_undecodable_pictures_are_named_skipped_and_counted(run, dataset, tmp_path):
+    (dataset / "real" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n but no picture")
+    done = run("train.py", "-d", "dataset", "-m", "m", "-l", "l", "--epochs", "1")
+    assert done.returncode == 0
+    assert "broken.png: not a picture" in done.stderr and "1 of 41 pictures left out" in done.stderr
+    assert "20 real and 20 fake" in done.stdout
+
+
+def test_bad_data_is_told_in_one_line_and_the_old_model_stays(run, dataset, tmp_path):
+    model = tmp_path / "liveness.model"
+    model.write_text("precious")
+    out = ("--model", model, "--le", "le.pickle")
+    (tmp_path / "empty").mkdir()
+    fill(tmp_path / "one" / "real", "real", 9)
+    fill(tmp_path / "cats" / "cat", "cat", 9)
+    fill(tmp_path / "cats" / "dog", "dog", 9)
+    fill(tmp_path / "three" / "real", "a", 1), fill(tmp_path / "three" / "fake", "a", 1), fill(tmp_path / "three" / "x", "a", 1)
+    fill(tmp_path / "few" / "real", "a", 2), fill(tmp_path / "few" / "fake", "a", 20)
+
+    assert_one_line(run("train.py", "--dataset", "missing", *out), "missing", "no such folder")
+    assert_one_line(run("train.py", "--dataset", "empty", *out), "empty", "no pictures")
+    assert_one_line(run("train.py", "--dataset", "one", *out), "only real", "gather", "fake")
+    assert_one_line(run("train.py", "--dataset", "cats", *out), "cat, dog", "named real and fake")
+    assert_one_line(run("train.py", "--dataset", "three", *out), "fake, real, x")
+    assert_one_line(run("train.py", "--dataset", "few", *out), "2 crops", "at least")
+    assert_one_line(run("train.py", "--dataset", dataset, "--model", model, "--le", "no/le.pickle"), "no folder")
+    assert_one_line(run("train.py", "--dataset", dataset, *out, "--plot", tmp_path), "cannot be written")
+    assert_one_line(run("train.py", "--dataset", dataset, *out, "--epochs", "0"), "--epochs")
+    assert model.read_text() == "precious"
+    assert not (tmp_path / "le.pickle").exists()
+
+
+def test_the_operating_point_is_where_errors_are_least():
+    raw = np.array([0.1, 0.2, 0.3, 0.4, 0.45, 0.7])
+    is_real = np.array([False, False, False, True, True, True])
+    calibrated = train.livenessnet.calibrate(raw, **train.calibrate(raw, is_real))
+    np.testing.assert_array_equal(calibrated >= 0.5, is_real)
+
+
+def test_where_everything_is_told_apart_the_operating_point_stays_at_one_half():
+    assert train.calibrate(np.array([0.1, 0.9]), np.array([False, True]))["offset"] == 0
+
+
+def test_error_rates_are_those_of_the_standard():
+    scores = np.array([0.9, 0.8, 0.4, 0.7, 0.2, 0.1, 0.1, 0.3])
+    is_real = np.array([True, True, True, False, False, False, False, False])
+    metrics = train.evaluate(scores, is_real)
+    assert metrics["BPCER"] == pytest.approx(1 / 3) and metrics["APCER"] == pytest.approx(1 / 5)
+    assert metrics["ACER"] == pytest.approx((1 / 3 + 1 / 5) / 2)
+    assert metrics["AUC"] == pytest.approx(14 / 15)

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+import video_source
+from video_source import LiveSource, SourceError, open_source
+
+
+def test_a_file_gives_every_frame_with_its_time(sample, live_frames):
+    with open_source(str(sample.real)) as source:
+        assert (source.live, source.stem, source.length) == (False, "real", 120)
+        assert source.fps == pytest.approx(30000 / 1001)
+        items = list(source.frames())
+    assert [index for index, _, _ in items] == list(range(120))
+    np.testing.assert_allclose([t for _, t, _ in items], np.arange(120) * 1001 / 30000, atol=2e-3)
+    np.testing.assert_array_equal([frame for _, _, frame in items], live_frames)
+
+
+def test_every_nth_frame_is_the_same_picture_as_without_skipping(sample, live_frames):
+    with open_source(str(sample.real)) as source:
+        items = list(source.frames(50))
+    assert [index for index, _, _ in items] == [0, 50, 100]
+    np.testing.assert_array_equal([frame for _, _, frame in items], live_frames[::50])
+
+
+def test_recordings_are_told_apart_whatever_their_name(sample, tmp_path):
+    copy = tmp_path / "other.mp4"
+    copy.write_bytes(sample.real.read_bytes())
+    prints = []
+    for path in (sample.real, copy, sample.fake):
+        with open_source(str(path)) as source:
+            prints.append(source.fingerprint())
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_camera_brings_frames_until_it_is_unplugged(sample, monkeypatch):
+    """imutils reads a video as it reads a camera; its end is what unplugging looks like from here."""
+    monkeypatch.setattr(video_source, "STALL_S", 0.3)
+    source = LiveSource(str(sample.real), "camera 0", "camera0")
+    indices, times = [], []
+    with source, pytest.raises(SourceError, match="camera 0: no picture"):
+        for index, time_s, frame in source.frames():
+            assert frame.shape == (144, 176, 3)
+            indices.append(index)
+            times.append(time_s)
+    assert indices == list(range(len(indices))) and indices
+    assert times == sorted(times) and times[0] >= 0
+
+
+@pytest.mark.parametrize("name, part", [("99", "camera 99"), ("rtsp://user:secret@127.0.0.1:1/x?key=secret", "stream")])
+def test_what_cannot_be_opened_is_told_without_secrets(name, part):
+    with pytest.raises(SourceError, match=part) as error:
+        open_source(name)
+    assert "secret" not in str(error.value)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(SourceError, match="no pictures"):
+        open_source(str(tmp_path))
