@@ -1,0 +1,341 @@
+"""Mail: what arrives, what is tried again, what is not, and what survives a kill."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from alerts_parts import (
+    PASSWORD,
+    USERNAME,
+    MailServer,
+    mail_settings,
+    make_certificate,
+    only_incident,
+    picture,
+    read_record,
+    wait_for,
+)
+
+import alerts
+import incident
+
+ROOT = Path(alerts.__file__).parent
+# aiosmtpd overlooks that its connection is encrypted from the first byte.
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    return make_certificate(tmp_path_factory.mktemp("certificate"))
+
+
+@pytest.fixture
+def server(certificate):
+    server = MailServer(certificate)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def guards():
+    """Starts Alerts objects and ends them after the test."""
+    started = []
+
+    def start(settings: Path, root: Path, **options) -> alerts.Alerts:
+        started.append(alerts.Alerts(alerts.load_settings(settings), incidents=root, **options))
+        return started[-1]
+
+    yield start
+    for guard in started:
+        guard.close(0.5)
+
+
+@pytest.fixture(autouse=True)
+def password(monkeypatch):
+    monkeypatch.setenv(alerts.PASSWORD_VARIABLE, PASSWORD)
+    monkeypatch.setattr(incident, "RETRY_FIRST_S", 0.1)
+
+
+def mail_state(root: Path) -> dict:
+    return read_record(only_incident(root))["actions"]["mail"]
+
+
+@pytest.mark.parametrize("security", ["tls", "starttls"])
+def test_mail_arrives_over_verified_tls_with_login(certificate, tmp_path, guards, security):
+    server = MailServer(certificate, security)
+    server.start()
+    try:
+        guard = guards(mail_settings(server, certificate, tmp_path, security), tmp_path / "incidents")
+        assert guard.unauthorized(picture(), [picture(1)], 0.03, "0")
+        wait_for(lambda: guard.status == "workstation locked, owner notified")
+    finally:
+        server.stop()
+    (mail,) = server.accepted
+    assert server.logins == 1
+    record = read_record(only_incident(tmp_path / "incidents"))
+    assert mail["Message-ID"] == record["message_id"]
+    assert record["actions"]["mail"]["state"] == "sent"
+    for kind in ("plain", "html"):
+        text = mail.get_body((kind,)).get_content()
+        for fact in (record["host"], record["user"], record["address"]["local"], "0.03", "UTC"):
+            assert fact in text, (kind, fact)
+    snapshot = (only_incident(tmp_path / "incidents") / "snapshot.jpg").read_bytes()
+    pictures = [part for part in mail.walk() if part.get_content_type() == "image/jpeg"]
+    assert [part.get_content_disposition() for part in pictures] == ["inline", "attachment"]
+    assert all(part.get_content() == snapshot for part in pictures)
+    assert pictures[0]["Content-ID"] == "<snapshot>" and "cid:snapshot" in text
+
+
+def test_certificate_nobody_vouches_for_gets_neither_mail_nor_password(server, certificate, tmp_path, guards):
+    settings = mail_settings(server, certificate, tmp_path)
+    settings.write_text(settings.read_text().replace("ca_file", "# ca_file"))
+    guard = guards(settings, tmp_path / "incidents")
+    guard.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: "certificate" in mail_state(tmp_path / "incidents").get("reason", ""))
+    assert "mail waiting" in guard.status
+    assert not server.accepted and not server.logins
+
+
+def test_server_without_starttls_gets_nothing(certificate, tmp_path, guards):
+    server = MailServer(certificate, "starttls", offer_starttls=False)
+    server.start()
+    try:
+        guard = guards(mail_settings(server, certificate, tmp_path, "starttls"), tmp_path / "incidents")
+        guard.unauthorized(picture(), [], 0.1, "0")
+        wait_for(lambda: "STARTTLS" in mail_state(tmp_path / "incidents").get("reason", ""))
+    finally:
+        server.stop()
+    assert not server.accepted and not server.logins
+
+
+@pytest.mark.parametrize("behaviour", ["greylist", "drop", "hang"])
+def test_passing_trouble_is_retried_until_the_mail_is_through(server, certificate, tmp_path, guards, caplog,
+                                                              behaviour):
+    server.behaviour = behaviour
+    guard = guards(mail_settings(server, certificate, tmp_path, extra=""), tmp_path / "incidents")
+    guard.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: mail_state(tmp_path / "incidents").get("attempts", 0) >= 2)
+    assert "mail waiting" in guard.status
+    server.behaviour = "accept"
+    wait_for(lambda: "owner notified" in guard.status)
+    time.sleep(0.3)
+    assert len(server.accepted) == 1
+    assert caplog.text.count("mail waits") == 1, "the same reason is told once"
+
+
+def test_pauses_between_attempts_grow(server, certificate, tmp_path, guards):
+    server.behaviour = "greylist"
+    guard = guards(mail_settings(server, certificate, tmp_path), tmp_path / "incidents")
+    guard.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: len(server.attempts) >= 4)
+    pauses = [after - before for before, after in itertools.pairwise(server.attempts)]
+    assert pauses[1] >= 0.2 and pauses[2] >= 0.4, "0.1 s, then twice as long each time"
+
+
+def test_acceptance_counts_even_when_the_server_hangs_up_on_goodbye(server, certificate, tmp_path, guards):
+    server.behaviour = "drop after acceptance"
+    guard = guards(mail_settings(server, certificate, tmp_path), tmp_path / "incidents")
+    guard.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: "owner notified" in guard.status)
+    time.sleep(0.3)
+    assert len(server.accepted) == 1
+
+
+@pytest.mark.parametrize("behaviour, told", [("refuse recipient", "no such user"), ("refuse mail", "spam"),
+                                             ("wrong password", "app password")])
+def test_refusal_is_told_once_and_tried_once_more_at_the_next_start(
+        server, certificate, tmp_path, guards, monkeypatch, caplog, behaviour, told):
+    server.behaviour = behaviour
+    if behaviour == "wrong password":
+        monkeypatch.setenv(alerts.PASSWORD_VARIABLE, "wrong")
+    settings, root = mail_settings(server, certificate, tmp_path), tmp_path / "incidents"
+    first = guards(settings, root)
+    first.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: "mail REFUSED" in first.status)
+    time.sleep(0.5)                         # five times the first pause
+    assert mail_state(root)["attempts"] == 1 and told in mail_state(root)["reason"]
+    assert caplog.text.count("NOT MAILED") == 1
+    first.close()
+
+    server.behaviour = "accept"
+    monkeypatch.setenv(alerts.PASSWORD_VARIABLE, PASSWORD)
+    caplog.clear()
+    guards(settings, root)
+    wait_for(lambda: mail_state(root)["state"] == "sent")
+    assert "not mailed in an earlier run" in caplog.text and told in caplog.text
+    assert len(server.accepted) == 1
+
+
+def test_after_a_refusal_the_server_is_left_in_peace(server, certificate, tmp_path, guards, monkeypatch):
+    monkeypatch.setenv(alerts.PASSWORD_VARIABLE, "wrong")
+    settings = mail_settings(server, certificate, tmp_path, extra="[incidents]\ncooldown_s = 0")
+    guard = guards(settings, tmp_path / "incidents")
+    guard.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: "mail REFUSED" in guard.status)
+    knocks = server.logins
+    guard.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: "mail waiting" in guard.status)
+    assert server.logins == knocks
+
+
+def test_no_password_anywhere_says_where_to_put_it(server, certificate, tmp_path, guards, monkeypatch):
+    import keyring
+    import keyring.backends.null
+    monkeypatch.delenv(alerts.PASSWORD_VARIABLE)
+    monkeypatch.setattr(keyring.core, "_keyring_backend", keyring.backends.null.Keyring())
+    guard = guards(mail_settings(server, certificate, tmp_path), tmp_path / "incidents")
+    guard.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: "mail REFUSED" in guard.status)
+    assert f"keyring set liveness-authentication {USERNAME}" in mail_state(tmp_path / "incidents")["reason"]
+
+
+def test_password_comes_from_the_keyring(server, certificate, tmp_path, guards, monkeypatch):
+    import keyring
+    from keyring.backend import KeyringBackend
+
+    class Keys(KeyringBackend):
+        priority = 1
+
+        def get_password(self, service, username):
+            return PASSWORD if (service, username) == ("liveness-authentication", USERNAME) else None
+
+        def set_password(self, service, username, password):
+            raise NotImplementedError
+
+    monkeypatch.delenv(alerts.PASSWORD_VARIABLE)
+    monkeypatch.setattr(keyring.core, "_keyring_backend", Keys())
+    guard = guards(mail_settings(server, certificate, tmp_path), tmp_path / "incidents")
+    guard.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: "owner notified" in guard.status)
+
+
+def test_password_stands_nowhere_even_when_the_server_echoes_it(server, certificate, tmp_path, guards,
+                                                                caplog):
+    server.behaviour = "echo password"
+    caplog.set_level("DEBUG")
+    guard = guards(mail_settings(server, certificate, tmp_path), tmp_path / "incidents")
+    guard.unauthorized(picture(), [], 0.1, f"rtsp://admin:{PASSWORD}@camera/stream?pwd={PASSWORD}")
+    wait_for(lambda: "mail REFUSED" in guard.status)
+    guard.close()
+    assert "(password)" in mail_state(tmp_path / "incidents")["reason"]
+    files = [path.read_bytes() for path in (tmp_path / "incidents").rglob("*") if path.is_file()]
+    assert all(PASSWORD.encode() not in data for data in files)
+    ours = [record.getMessage() for record in caplog.records if record.name == "liveness"]
+    assert ours and all(PASSWORD not in line for line in ours)
+
+
+CHILD = """
+import sys, time
+sys.path[:0] = [{root!r}, {tests!r}]
+import alerts, incident
+from alerts_parts import picture
+from pathlib import Path
+guard = alerts.Alerts(alerts.load_settings(Path({settings!r})), incidents=Path({incidents!r}))
+guard.unauthorized(picture(), [], 0.1, "0")
+time.sleep(60)
+"""
+
+
+def start_child(settings: Path, incidents: Path) -> subprocess.Popen:
+    code = CHILD.format(root=str(ROOT), tests=str(Path(__file__).parent), settings=str(settings),
+                        incidents=str(incidents))
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is of POSIX")
+def test_kill_between_incident_and_mail_loses_nothing_and_mails_once(server, certificate, tmp_path, guards):
+    server.behaviour = "hang"
+    settings, root = mail_settings(server, certificate, tmp_path), tmp_path / "incidents"
+    child = start_child(settings, root)
+    try:
+        assert server.data_seen.wait(20), "the child is in the middle of its mail"
+        folder = only_incident(root)
+        server.behaviour = "accept"
+        bystander = guards(settings, root)          # a second authenticator, while the first one lives
+        time.sleep(0.5)
+        assert not server.accepted, "an incident that another process works on is left to it"
+        bystander.close()
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert read_record(folder)["actions"]["mail"]["state"] == "waiting"
+
+    heirs = [guards(settings, root), guards(settings, root)]
+    wait_for(lambda: read_record(folder)["actions"]["mail"]["state"] == "sent")
+    for heir in heirs:
+        heir.close()
+    guards(settings, root).close()                  # what is sent stays sent
+    assert [mail["Message-ID"] for mail in server.accepted] == [read_record(folder)["message_id"]]
+    assert not list(root.glob(".*.claim"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is of POSIX")
+def test_kill_right_after_the_mail_was_recorded_mails_no_second_time(server, certificate, tmp_path, guards):
+    settings, root = mail_settings(server, certificate, tmp_path), tmp_path / "incidents"
+    child = start_child(settings, root)
+    try:
+        wait_for(lambda: server.accepted and mail_state(root)["state"] == "sent", 20)
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    guards(settings, root).close()
+    assert len(server.accepted) == 1
+
+
+def test_unsent_mail_waits_on_disk_and_rehearsals_are_never_mailed(server, certificate, tmp_path, guards):
+    settings, root = mail_settings(server, certificate, tmp_path), tmp_path / "incidents"
+    rehearsal = guards(settings, root, rehearsal=True)
+    rehearsal.unauthorized(picture(), [], 0.1, "fake.mp4")
+    assert wait_for(lambda: rehearsal.status) == "rehearsal: nothing locked or mailed"
+    rehearsal.close()
+    assert not (tmp_path / "locked").exists()
+    silent = guards(settings, root, email=False)
+    silent.unauthorized(picture(), [], 0.1, "0")
+    silent.close()
+    assert silent.status == "workstation locked, mail off"
+
+    server.behaviour = "hang"
+    guard = guards(settings, root)
+    guard.unauthorized(picture(), [], 0.1, "0")
+    began = time.monotonic()
+    guard.close(timeout_s=0.5)
+    assert time.monotonic() - began < 5
+    server.behaviour = "accept"
+    wait_for(lambda: guards(settings, root) and server.accepted)
+    states = {read_record(path.parent)["source"]: read_record(path.parent)["actions"]["mail"]["state"]
+              for path in root.glob("[0-9]*/incident.json")}
+    assert states["fake.mp4"] == "rehearsal"
+    assert len(server.accepted) == 1
+
+
+def test_unreadable_incident_is_left_alone_and_told(server, certificate, tmp_path, guards, caplog):
+    root = tmp_path / "incidents"
+    for name, content in (("20260101T000000Z-aa", "{"), ("20260101T000000Z-bb", json.dumps([1]))):
+        (root / name).mkdir(parents=True)
+        (root / name / "incident.json").write_text(content)
+    guard = guards(mail_settings(server, certificate, tmp_path), root)
+    wait_for(lambda: caplog.text.count("cannot be read") == 2)
+    guard.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: "owner notified" in guard.status)
+
+
+def test_foreign_text_can_inject_neither_headers_nor_html():
+    evil = "x\r\nBcc: victim@example.com\u202e<script>alert(1)</script>"
+    record, jpeg = incident.sample(None, {})
+    _, record["location"] = alerts.parse_location(
+        {"city": evil, "region": evil * 50, "country": "CH", "lat": 1e9, "lon": "NaN"})
+    record["host"] = incident.clean(evil)
+    mail = incident.compose(record, jpeg, USERNAME, USERNAME)
+    assert mail["Bcc"] is None and "\n" not in mail["Subject"]
+    html = mail.get_body(("html",)).get_content()
+    assert "<script" not in html and "&lt;script&gt;" in html
+    assert "\u202e" not in html + mail.get_body(("plain",)).get_content()
+    assert "openstreetmap" not in html, "coordinates off the globe are no link"
+    assert max(map(len, record["location"]["region"].split("\n"))) <= 80

@@ -1,0 +1,200 @@
+import csv
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT, WEIGHTS, assert_one_line
+from sklearn.preprocessing import LabelEncoder
+
+HEADER = ["frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict"]
+
+
+@pytest.fixture
+def watch(run, trained):
+    """Run liveness_main.py on a video with the trained model, without window and voice."""
+
+    def start(source, *options, **kwargs):
+        return run("liveness_main.py", "--model", trained.model, "--le", trained.le, "--detector", WEIGHTS,
+                   "--source", source, "--no-display", "--no-voice", *options, **kwargs)
+
+    return start
+
+
+def read_csv(path) -> list[dict]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_live_face_is_authorized(watch, sample, tmp_path):
+    done = watch(sample.real, "--scores", "scores.csv", "--output", "out.mp4")
+    assert done.returncode == 0 and done.stderr == ""
+    rows = read_csv(tmp_path / "scores.csv")
+    assert list(rows[0]) == HEADER and [int(row["frame"]) for row in rows] == list(range(120))
+    verdicts = [row["verdict"] for row in rows]
+    first = verdicts.index("authorized")
+    assert verdicts == ["checking"] * first + ["authorized"] * (120 - first)
+    assert float(rows[first]["time_s"]) <= 1
+    assert not (tmp_path / "incidents").exists()
+
+    video = cv2.VideoCapture(str(tmp_path / "out.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 120
+    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(30000 / 1001, abs=0.1)
+    video.set(cv2.CAP_PROP_POS_FRAMES, 110)
+    # The box's left side, halfway down, is green.
+    row = rows[110]
+    assert_coloured(video.read()[1], row, strongest=1)
+
+
+def test_a_replay_is_unauthorized_and_leaves_an_incident(watch, sample, tmp_path):
+    done = watch(sample.fake, "--scores", "scores.csv", "--output", "out.mp4")
+    assert done.returncode == 0 and done.stderr == ""
+    rows = read_csv(tmp_path / "scores.csv")
+    verdicts = [row["verdict"] for row in rows]
+    assert verdicts[-1] == "unauthorized" and "authorized" not in verdicts
+    assert float(rows[verdicts.index("unauthorized")]["time_s"]) <= 1
+    incidents = list((tmp_path / "incidents").iterdir())
+    assert len(incidents) == 1
+    assert {path.name for path in incidents[0].iterdir()} == {"snapshot.jpg", "incident.json", "frames"}
+    snapshot = cv2.imread(str(incidents[0] / "snapshot.jpg"))
+    assert_coloured(snapshot, rows[verdicts.index("unauthorized")], strongest=2)
+    video = cv2.VideoCapture(str(tmp_path / "out.mp4"))
+    video.set(cv2.CAP_PROP_POS_FRAMES, 115)
+    assert_coloured(video.read()[1], rows[115], strongest=2)
+    log = (tmp_path / "AuthenticationInfo.log").read_text()
+    assert "watching" in log and "unauthorized at" in log and "finished" in log
+
+
+def assert_coloured(picture: np.ndarray, row: dict, strongest: int) -> None:
+    """The left side of the face's box has the colour of the verdict (1: green, 2: red)."""
+    x, y, h = int(row["x"]), int(row["y"]), int(row["h"])
+    side = picture[y + h // 3 : y + 2 * h // 3, x - 1 : x + 2].reshape(-1, 3).astype(int).mean(axis=0)
+    others = [side[channel] for channel in range(3) if channel != strongest]
+    assert side[strongest] > max(others) + 40, side
+
+
+def test_an_incidents_frames_become_training_examples(watch, run, sample, tmp_path):
+    watch(sample.fake)
+    (incident,) = (tmp_path / "incidents").iterdir()
+    done = run("gather_examples.py", "--input", incident, "--output", "dataset/fake", "--detector", WEIGHTS, "-s", "1")
+    assert done.returncode == 0
+    assert 3 <= len(list((tmp_path / "dataset" / "fake").glob(f"{incident.name}_*.png"))) <= 10
+
+
+@pytest.mark.parametrize("label, status, verdict", [("real", 0, "authorized"), ("fake", 1, "unauthorized")])
+def test_a_gate_stops_at_the_first_verdict_and_returns_it(watch, sample, tmp_path, label, status, verdict):
+    done = watch(getattr(sample, label), "--once", "--scores", "scores.csv")
+    assert (done.returncode, done.stderr) == (status, "")
+    rows = read_csv(tmp_path / "scores.csv")
+    assert rows[-1]["verdict"] == verdict and {row["verdict"] for row in rows[:-1]} == {"checking"}
+    assert len(rows) < 60
+
+
+def test_no_verdict_is_status_3_in_time_and_at_the_end_of_a_file(watch, sample, write_video):
+    assert_one_line(watch(sample.real, "--once", "--timeout", "0.2"), "no verdict", status=3)
+    dark = write_video([np.zeros((120, 160, 3), np.uint8)] * 20)
+    assert_one_line(watch(dark, "--once"), "no verdict", status=3)
+
+
+def test_a_fake_face_outweighs_the_live_one_beside_it(watch, sample, live_frames, write_video, tmp_path):
+    video = cv2.VideoCapture(str(sample.fake))
+    pairs = []
+    for live in live_frames[:60]:
+        replay = video.read()[1]
+        live = cv2.resize(live, None, fx=replay.shape[0] / live.shape[0], fy=replay.shape[0] / live.shape[0])
+        pairs.append(np.hstack([live, replay]))
+    done = watch(write_video(pairs), "--once", "--scores", "scores.csv")
+    rows = read_csv(tmp_path / "scores.csv")
+    assert max(float(row["p_real"]) for row in rows) > 0.5 > min(float(row["p_real"]) for row in rows)
+    assert done.returncode == 1
+
+
+def test_nothing_heavy_is_imported(trained, sample, tmp_path):
+    """Neither TensorFlow nor scikit-learn nor Matplotlib, nor what they or a camera need."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import liveness_main
+status = liveness_main.main(["--model", {str(trained.model)!r}, "--le", {str(trained.le)!r},
+    "--detector", {str(WEIGHTS)!r}, "--source", {str(sample.real)!r}, "--no-display", "--no-voice", "--once"])
+heavy = {{"tensorflow", "keras", "sklearn", "matplotlib", "scipy", "onnx", "h5py", "requests", "pyttsx3", "pyaudio",
+         "tqdm", "imutils", "keyring", "smtplib"}}
+print(status, sorted(heavy & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "0 []\n", done.stdout + done.stderr
+
+
+def test_output_and_scores_never_replace_what_is_read(watch, sample, trained, tmp_path):
+    video = tmp_path / "mine.mp4"
+    shutil.copyfile(sample.real, video)
+    assert_one_line(watch(video, "--output", "mine.mp4"), "--output", "mine.mp4")
+    assert_one_line(watch(video, "--scores", trained.model), "--scores")
+    assert_one_line(watch(video, "--scores", "both.avi", "--output", "both.avi"), "two files")
+    assert video.read_bytes() == sample.real.read_bytes()
+    assert_one_line(watch(video, "--output", "no/out.mp4"), "no/out", "cannot be written")
+    assert_one_line(watch(video, "--output", "out.txt"), "out.txt", "not a kind of video")
+    assert not [path.name for path in tmp_path.iterdir() if "part" in path.name]
+
+
+def test_an_interrupted_run_keeps_the_scores_and_the_video(trained, sample, tmp_path, live_frames, write_video):
+    long = write_video(np.concatenate([live_frames] * 40), "long.mp4")
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS, "--source",
+         long, "--no-display", "--no-voice", "--once", "--timeout", "1000", "--scores", "s.csv", "--output", "o.mp4",
+         "--confidence", "1"],  # no face is good enough: no verdict
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+    )
+    while not (tmp_path / "o.part.mp4").exists() or not (tmp_path / "o.part.mp4").stat().st_size:
+        time.sleep(0.05)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert "no verdict" in process.communicate(timeout=20)[1]
+    assert process.returncode == 3, "an interrupted gate must not open"
+    assert cv2.VideoCapture(str(tmp_path / "o.mp4")).read()[0]
+    assert (tmp_path / "s.csv").read_text().startswith("frame,")
+
+
+def test_bad_input_is_told_in_one_line(run, watch, trained, sample, tmp_path):
+    def with_model(model, le):
+        return run("liveness_main.py", "--model", model, "--le", le, "--detector", WEIGHTS, "--source", sample.real,
+                   "--no-display", "--no-voice")
+
+    whole = trained.model.read_bytes()
+    (tmp_path / "cut.model").write_bytes(whole[:50_000])
+    (tmp_path / "empty.model").write_bytes(b"")
+    (tmp_path / "cats.pickle").write_bytes(pickle.dumps(LabelEncoder().fit(["cat", "dog"])))
+    (tmp_path / "text.mp4").write_text("hello")
+    (tmp_path / "bad.toml").write_text("[email]\nport = 'x'\n")
+
+    assert_one_line(with_model("missing.model", trained.le), "missing.model", "no such file")
+    assert_one_line(with_model("cut.model", trained.le), "cut.model", "cut off")
+    assert_one_line(with_model("empty.model", trained.le), "empty.model")
+    assert_one_line(with_model(trained.model, "missing.pickle"), "missing.pickle", "no such file")
+    assert_one_line(with_model(trained.model, "cats.pickle"), "cats.pickle", "'fake' and 'real'")
+    assert_one_line(watch("99"), "camera 99", "cannot be opened")
+    assert_one_line(watch("nothing.mp4"), "nothing.mp4", "no such file")
+    assert_one_line(watch("text.mp4"), "text.mp4", "not a video")
+    assert_one_line(watch(sample.real, "--confidence", "2"), "--confidence")
+    assert_one_line(watch(sample.real, "--timeout", "3"), "--once")
+    assert_one_line(watch(sample.real, "--alerts", "bad.toml"), "bad.toml", "port")
+    assert_one_line(run("liveness_main.py", "--model", trained.model), "--le")
+
+
+def test_without_a_screen_the_window_is_refused_in_one_line(run, trained, sample):
+    env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = run("liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS, "--source", sample.real,
+               "--no-voice", env=env)
+    assert_one_line(done, "--no-display")
+
+
+def test_an_unwritable_log_does_not_stop_the_guard(watch, sample, tmp_path):
+    (tmp_path / "AuthenticationInfo.log").mkdir()
+    done = watch(sample.real, "--once")
+    assert done.returncode == 0 and len(done.stderr.splitlines()) == 1 and "without a log" in done.stderr
