@@ -9,8 +9,8 @@ An unauthorized face makes an incident: it is put on the disk, then the workstat
 come the alarm, the spoken warning, the location and the mail. A mail that cannot be sent stays in its
 incident's folder and is tried again, in this run and in the next.
 
-The caller's thread never waits for any of it. See `incident.py` for what is kept and mailed, `sound.py`
-for the processes that speak and sound the alarm.
+The caller's thread never waits for any of it. See `incident.py` for what is kept, `mail.py` for
+what the owner gets, `sound.py` for the processes that speak and sound the alarm.
 """
 
 import contextlib
@@ -36,8 +36,9 @@ from typing import NamedTuple
 import numpy as np
 
 import incident
-from incident import (KEYRING_SERVICE, PASSWORD_VARIABLE, EmailSettings, Incident, MailDelayed, MailRefused,
-                      Reporter, clean)
+from incident import Incident, clean
+from mail import (KEYRING_SERVICE, PASSWORD_VARIABLE, EmailSettings, MailDelayed, MailRefused, Reporter,
+                  compose, send)
 from sound import SoundError, Sounds, sound_alarm, speak
 
 log = logging.getLogger("liveness")
@@ -686,8 +687,7 @@ def _try_mail(settings: EmailSettings, wanted: bool, public: str | None, locatio
         return _tell("mail", "off", "not set up ([email] in alerts.toml)")
     record, jpeg = incident.sample(public, location)
     try:
-        mail = incident.compose(record, jpeg, settings.sender, settings.recipient, test=True)
-        incident.send(settings, mail)
+        send(settings, compose(record, jpeg, settings.sender, settings.recipient, test=True))
     except (MailDelayed, MailRefused) as error:
         return _tell("mail", "FIX", str(error))
     return _tell("mail", "OK", f"{settings.host} accepted a test mail to {settings.recipient}")

@@ -113,6 +113,8 @@ def watch(source, detector: FaceDetector, network: livenessnet.FastNet, verdict:
             picture = annotate(frame, faces, state, verdict.score, note)
         if state != before:
             log.info("%s at %.2f s of %s", state, time_s, source.name)
+            if state != CHECKING:
+                print(f"{source.name}: {state} after {time_s:.2f} s", flush=True)
         if state == AUTHORIZED and greeted != verdict.visit:
             greeted = verdict.visit
             guard.authorized(verdict.score)

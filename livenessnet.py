@@ -13,7 +13,6 @@ forty times faster and without importing TensorFlow, and a JSON with what infere
 import hashlib
 import io
 import json
-import math
 import os
 import pickle
 import secrets
@@ -102,7 +101,6 @@ def save(model, path: str | Path, labels: list[str], details: dict, check: np.nd
     The archive is written beside ``path`` and renamed, so that a model that works is replaced only by one
     that does. Raises ModelError if the two halves disagree by more than 1e-5, OSError if it cannot be written.
     """
-    keras = import_keras()
     path = Path(path)
     height, width, depth = model.input_shape[1:]
     samples = np.random.default_rng(0).random((4, height, width, depth), np.float32)

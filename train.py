@@ -7,7 +7,6 @@ judges the network on what it has not seen, and writes liveness.model, le.pickle
 """
 
 import argparse
-import json
 import math
 import os
 import sys

@@ -21,6 +21,11 @@ from sample_video import make_sample  # noqa: E402
 WEIGHTS = ROOT / "face_detector"
 
 
+def pytest_configure(config):
+    # Keras 3.15 on NumPy 2, on every array it takes; nothing of ours.
+    config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept a copy keyword")
+
+
 @pytest.fixture(scope="session")
 def detector() -> FaceDetector:
     return FaceDetector(WEIGHTS)

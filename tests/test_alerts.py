@@ -26,6 +26,7 @@ from alerts_parts import (
 
 import alerts
 import incident
+import mail
 
 ROOT = Path(alerts.__file__).parent
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
@@ -150,7 +151,7 @@ def test_incident_is_on_disk_before_the_lock(tmp_path):
     path = tmp_path / "alerts.toml"
     root = tmp_path / "incidents"
     path.write_text(f'[voice]\nenabled = false\n[location]\nurl = ""\n[lock]\n'
-                    f'command = ["sh", "-c", "ls {root}/*/ >> {tmp_path}/seen; echo ran >> {tmp_path}/seen"]\n')
+                    f'command = ["sh", "-c", "(ls {root}/*/; echo ran) >> {tmp_path}/seen"]\n')
     guard = alerts.Alerts(alerts.load_settings(path), incidents=root)
     guard.unauthorized(picture(), [picture(1)], 0.1, "0")
     guard.close(0)      # even without patience: a gate that runs once must have both
@@ -307,5 +308,5 @@ def test_trying_the_alerts_says_what_to_fix(tmp_path, monkeypatch, capsys):
 def test_mail_text_of_a_late_mail_says_so():
     record, jpeg = incident.sample("203.0.113.7", {"unknown": "no connection"})
     record["time_utc"] = "2026-01-01T00:00:00.000+00:00"
-    text = incident.compose(record, jpeg, "a@b.c", "a@b.c").get_body(("plain",)).get_content()
+    text = mail.compose(record, jpeg, "a@b.c", "a@b.c").get_body(("plain",)).get_content()
     assert "after the incident" in text and "unknown (no connection)" in text

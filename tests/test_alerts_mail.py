@@ -24,6 +24,7 @@ from alerts_parts import (
 
 import alerts
 import incident
+import mail
 
 ROOT = Path(alerts.__file__).parent
 # aiosmtpd overlooks that its connection is encrypted from the first byte.
@@ -60,7 +61,7 @@ def guards():
 @pytest.fixture(autouse=True)
 def password(monkeypatch):
     monkeypatch.setenv(alerts.PASSWORD_VARIABLE, PASSWORD)
-    monkeypatch.setattr(incident, "RETRY_FIRST_S", 0.1)
+    monkeypatch.setattr(mail, "RETRY_FIRST_S", 0.1)
 
 
 def mail_state(root: Path) -> dict:
@@ -332,10 +333,10 @@ def test_foreign_text_can_inject_neither_headers_nor_html():
     _, record["location"] = alerts.parse_location(
         {"city": evil, "region": evil * 50, "country": "CH", "lat": 1e9, "lon": "NaN"})
     record["host"] = incident.clean(evil)
-    mail = incident.compose(record, jpeg, USERNAME, USERNAME)
-    assert mail["Bcc"] is None and "\n" not in mail["Subject"]
-    html = mail.get_body(("html",)).get_content()
+    message = mail.compose(record, jpeg, USERNAME, USERNAME)
+    assert message["Bcc"] is None and "\n" not in message["Subject"]
+    html = message.get_body(("html",)).get_content()
     assert "<script" not in html and "&lt;script&gt;" in html
-    assert "\u202e" not in html + mail.get_body(("plain",)).get_content()
+    assert "\u202e" not in html + message.get_body(("plain",)).get_content()
     assert "openstreetmap" not in html, "coordinates off the globe are no link"
     assert max(map(len, record["location"]["region"].split("\n"))) <= 80

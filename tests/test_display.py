@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, WEIGHTS
 
 import display
-from display import DisplayError, Recorder, annotate
+from display import Recorder, annotate
 from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
 
 FACE = np.array([[100, 80, 60, 80]], np.float32)
