@@ -6,8 +6,9 @@
     python gather_examples.py --input incidents/<id> --output dataset/real      # a wrong verdict, put right
 
 The folder's name is the label: real or fake. Crops are named after the video and the frame, so videos add up,
-and gathering one twice changes nothing. A frame with more than one face is left out: which of them the label
-speaks of cannot be known (the hand that holds the phone has a face behind it).
+and gathering one twice changes nothing. Left out is what would mislead training: frames with more than one face,
+since which of them the label speaks of cannot be known (the hand that holds the phone has a face behind it), and
+faces too small or too blurred to tell anything.
 """
 
 import argparse
@@ -17,12 +18,28 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import cv2
+import numpy as np
 from tqdm import tqdm
 
 import crops
 from face_detector import CROP_MARGIN, DetectorError, FaceDetector, cut
 from options import Parser, at_least_one, fail, positive, share
 from video_source import SourceError, open_source
+
+# A narrower face, in pixels, leaves a crop below the 64 pixels that the network looks at.
+SMALLEST_FACE = 24
+# How much a face loses by being blurred once more, see sharpness(). Measured on three live faces and their replays:
+# 2.4 to 4.3 as recorded, 1.6 to 2.1 when blurred by 3 % of the face's width, 1.3 to 1.7 by 6 %.
+LEAST_SHARPNESS = 1.9
+# What is left out of a recording, and why.
+REASONS = {
+    "already there": "",
+    "without a face": "",
+    "ambiguous": " (more than one face)",
+    "too small": f" (face below {SMALLEST_FACE} pixels)",
+    "too blurred": "",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         return fail(f"{args.output}: cannot be written ({error.strerror}); choose another --output")
     report(counts, args)
     if not counts["kept"] + counts["already there"]:
-        return fail(f"{args.input}: nothing to keep: no frame of it shows exactly one face")
+        return fail(f"{args.input}: nothing to keep: no frame of it shows exactly one face, large and sharp enough")
     return 0
 
 
@@ -70,11 +87,11 @@ def gather(source, detector: FaceDetector, folder: Path, skip: int, seconds: flo
         for index, time_s, frame in bar:
             counts["used"] += 1
             faces = detector.detect(frame)
-            if len(faces) != 1:
-                counts["ambiguous" if len(faces) else "without a face"] += 1
-                continue
-            if crops.path_of(folder, recording, index).exists():
-                counts["already there"] += 1
+            reason = unfit(frame, faces)
+            if not reason and crops.path_of(folder, recording, index).exists():
+                reason = "already there"
+            if reason:
+                counts[reason] += 1
                 continue
             picture, inside = cut(frame, faces[0, :4])
             crops.write(folder, crops.Crop(picture, recording, index, fingerprint, time_s, CROP_MARGIN, tuple(inside)))
@@ -85,6 +102,31 @@ def gather(source, detector: FaceDetector, folder: Path, skip: int, seconds: flo
     finally:
         bar.close()
     return counts
+
+
+def unfit(frame: np.ndarray, faces: np.ndarray) -> str:
+    """Why a frame makes no example, one of REASONS, or "". faces: (N, >=4), as FaceDetector.detect returns them."""
+    if len(faces) != 1:
+        return "ambiguous" if len(faces) else "without a face"
+    if faces[0, 2:4].max() < SMALLEST_FACE:
+        return "too small"
+    if sharpness(cut(frame, faces[0, :4], margin=1.0, side=64)[0]) < LEAST_SHARPNESS:
+        return "too blurred"
+    return ""
+
+
+def sharpness(face: np.ndarray) -> float:
+    """How many times weaker the face's fine detail gets by blurring: little is left to lose in a blurred one.
+
+    face: uint8 (64, 64, 3) BGR. Neither brightness nor contrast counts.
+    Idea: F. Crete et al., "The blur effect", Human Vision and Electronic Imaging XII, 2007.
+    """
+    grey = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    grey = cv2.GaussianBlur(grey, (0, 0), 0.7)  # noise and the blocks of compression are no detail
+    detail, blurred = (
+        np.abs(cv2.Laplacian(image, cv2.CV_32F)).mean() for image in (grey, cv2.GaussianBlur(grey, (0, 0), 2))
+    )
+    return float(detail / max(blurred, 1e-3))
 
 
 def recording_name(folder: Path, stem: str, fingerprint: str) -> str:
@@ -100,9 +142,8 @@ def recording_name(folder: Path, stem: str, fingerprint: str) -> str:
 def report(counts: Counter, args: argparse.Namespace) -> None:
     every = "" if args.skip == 1 else f" (every {args.skip}{ordinal(args.skip)})"
     print(f"{args.input} -> {args.output}: {counts['used']} frames used{every}, {counts['kept']} crops kept")
-    for reason in ("already there", "without a face", "ambiguous"):
+    for reason, note in REASONS.items():
         if counts[reason]:
-            note = " (more than one face; left out)" if reason == "ambiguous" else ""
             print(f"  {reason}: {counts[reason]}{note}")
 
 

@@ -41,18 +41,19 @@ EXAMPLES_PER_VIDEO = 600
 #   libGL, GLib, SM, Xext     opencv-python's window links them
 #   espeak-ng, alsa-utils     speech, and aplay, which pyttsx3 plays it with
 #   portaudio, a C compiler   PyAudio has no ready-made package for Linux and macOS
-#   Xvfb, xdotool, dbusmock   the tests' own screen, keyboard and login service
+#   Xvfb, openbox, xdotool    the tests' own screen, its window manager, keyboard ...
+#   dbus, dbusmock            ... and login service
 SYSTEM_PACKAGES = {
     "apt": (["libgl1", "libglib2.0-0", "libsm6", "libxext6", "espeak-ng", "libespeak-ng1", "alsa-utils",
              "portaudio19-dev", "gcc", "libc6-dev"],
-            ["xvfb", "xdotool", "dbus", "python3-dbusmock"]),
+            ["xvfb", "xdotool", "openbox", "dbus", "python3-dbusmock"]),
     "dnf": (["mesa-libGL", "glib2", "libSM", "libXext", "espeak-ng", "alsa-utils", "portaudio-devel", "gcc"],
-            ["xorg-x11-server-Xvfb", "xdotool", "dbus-daemon", "python3-dbusmock"]),
+            ["xorg-x11-server-Xvfb", "xdotool", "openbox", "dbus-daemon", "python3-dbusmock"]),
     "pacman": (["libglvnd", "glib2", "libsm", "libxext", "espeak-ng", "alsa-utils", "portaudio", "gcc"],
-               ["xorg-server-xvfb", "xdotool", "dbus", "python-dbusmock"]),
+               ["xorg-server-xvfb", "xdotool", "openbox", "dbus", "python-dbusmock"]),
     "zypper": (["libgthread-2_0-0", "Mesa-libGL1", "libSM6", "libXext6", "espeak-ng", "alsa-utils",
                 "portaudio-devel", "gcc"],
-               ["xorg-x11-server-Xvfb", "xdotool", "dbus-1-daemon", "python3-python-dbusmock"]),
+               ["xorg-x11-server-Xvfb", "xdotool", "openbox", "dbus-1-daemon", "python3-python-dbusmock"]),
     "brew": (["portaudio"], []),
 }
 INSTALL = {

@@ -11,7 +11,7 @@ import math
 import os
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,7 +20,9 @@ import numpy as np
 
 import augmentation
 import crops
+import evaluation
 import livenessnet
+from evaluation import Rate
 from face_detector import CROP_MARGIN
 from options import Parser, at_least_one, fail, positive
 
@@ -29,14 +31,15 @@ from options import Parser, at_least_one, fail, positive
 INPUT_SIZE = 64
 # Side in pixels at which crops are held in memory, 49 kB each: twice the input, so that training can zoom in.
 HELD_SIDE = 128
-# Share of each class, from the recording's end, that is held out; and what is left out before it, because
-# neighbouring frames are near copies of each other.
-HELD_OUT, GAP = 0.25, 0.05
 # One epoch draws so many crops at the most. The frames of a recording resemble each other too much for more
 # to teach more.
 EPOCH_CROPS = 384
 # Fewer crops than this in a class are a slip of the hand, not a data set.
 FEWEST = 8
+# Below and beyond these a model can be trained but should not be trusted: warned about.
+FEW, UNBALANCED = 100, 4
+# For crops that do not say when they were taken.
+USUAL_FPS = 30
 # The optimizer, as compared on unseen recordings: README, "How good is it?".
 WEIGHT_DECAY, LABEL_SMOOTHING, WARM_UP = 1e-2, 0.1, 0.25
 
@@ -51,15 +54,22 @@ class Examples:
 
     crops: uint8 (N, HELD_SIDE, HELD_SIDE, 3) BGR. inside: float32 (N, 4), see crops.Crop.
     labels: int (N,), places in livenessnet.LABELS. recordings: str (N,), "real/kitchen".
-    order: float (N,), grows with the time in the recording. margin: how wide all of them are cut.
+    sources: str (N,), fingerprints of the videos, "" where unknown. time_s: float (N,), seconds in the recording.
+    margin: how wide all of them are cut.
     """
 
     crops: np.ndarray
     inside: np.ndarray
     labels: np.ndarray
     recordings: np.ndarray
-    order: np.ndarray
+    sources: np.ndarray
+    time_s: np.ndarray
     margin: float
+
+    @property
+    def is_real(self) -> np.ndarray:
+        """bool (N,)."""
+        return self.labels == livenessnet.LABELS.index("real")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -67,31 +77,30 @@ def main(argv: list[str] | None = None) -> int:
     try:
         check_writable(args.model, args.le, args.plot)
         examples = load(args.dataset, args.margin)
-        train_rows, held_rows, meaning = split(examples)
+        folds = held_out_folds(examples) if args.cross_validate else []
     except DataError as error:
         return fail(str(error))
-    counts = Counter(livenessnet.LABELS[label] for label in examples.labels)
-    print(f"{args.dataset}: {counts['real']} real and {counts['fake']} fake crops from "
+    train_rows, held_rows, meaning = evaluation.split(examples.is_real, examples.recordings, examples.time_s)
+    print(f"{args.dataset}: {sum(examples.is_real)} real and {sum(~examples.is_real)} fake crops from "
           f"{len(set(examples.recordings))} recordings; {len(train_rows)} to train on, {len(held_rows)} held out")
+    for warning in warnings_about(examples):
+        print(f"warning: {warning}", file=sys.stderr)
 
     # Only now: everything that can be wrong with the data is known before the seconds that this takes.
     keras = livenessnet.import_keras()
-    keras.utils.set_random_seed(args.seed)
+    if folds:
+        cross_validate(keras, examples, folds, args)
     model, history = train(keras, examples, train_rows, held_rows, args)
-
-    held = augmentation.evaluation_batch(examples.crops[held_rows], INPUT_SIZE)
-    raw = model.predict(held, verbose=0)[:, livenessnet.LABELS.index("real")]
-    is_real = examples.labels[held_rows] == livenessnet.LABELS.index("real")
-    calibration = calibrate(raw, is_real)
-    scores = livenessnet.calibrate(raw, **calibration)
-    metrics = evaluate(scores, is_real)
+    calibration, scores, metrics = judge(model, examples, held_rows)
+    is_real = examples.is_real[held_rows]
     report(scores, is_real, metrics, meaning)
 
     try:
         plot(args.plot, history, scores, is_real, metrics, meaning)
         livenessnet.write_labels(fitted_encoder(), args.le)
         details = {"margin": examples.margin, "calibration": calibration, **about(examples, metrics, meaning, args)}
-        livenessnet.save(model, args.model, livenessnet.LABELS, details, check=held[:16])
+        check = augmentation.evaluation_batch(examples.crops[held_rows[:16]], INPUT_SIZE)
+        livenessnet.save(model, args.model, livenessnet.LABELS, details, check)
     except OSError as error:
         return fail(f"{error.filename or args.model}: cannot be written ({error.strerror})")
     except livenessnet.ModelError as error:
@@ -111,6 +120,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=positive, default=2e-3, help="highest of the schedule (0.002)")
     parser.add_argument("--margin", type=positive, default=CROP_MARGIN, help="how wide crops are cut, in face boxes, "
                         f"where they do not say so themselves ({CROP_MARGIN}; the original's: 1)")
+    parser.add_argument("--cross-validate", action="store_true", help="first leave each recording out in turn, and "
+                        "report on it (needs two or more per class; as many trainings more)")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
     return parser.parse_args(argv)
 
@@ -168,7 +179,8 @@ def load(dataset: Path, margin: float) -> Examples:
         inside=np.array([inside for _, inside in shown], np.float32),
         labels=np.array([livenessnet.LABELS.index(file.parent.name) for file, _ in found]),
         recordings=np.array([f"{file.parent.name}/{crop.recording}" for file, crop in found]),
-        order=np.array([crop.frame for _, crop in found], float),
+        sources=np.array([crop.source for _, crop in found]),
+        time_s=np.array([crop.frame / USUAL_FPS if crop.time_s is None else crop.time_s for _, crop in found]),
         margin=narrowest,
     )
 
@@ -186,34 +198,67 @@ def narrow(crop: crops.Crop, margin: float) -> tuple[np.ndarray, np.ndarray]:
     return cv2.resize(middle, (side, side), interpolation=cv2.INTER_LINEAR), inside
 
 
-def split(examples: Examples) -> tuple[np.ndarray, np.ndarray, str]:
-    """Rows to train on, rows to judge on, and what the judgement means.
-
-    Whole recordings are held out where each class has several, otherwise the end of each recording, with a gap
-    before it. Never single frames at random: a thirtieth of a second before and after a held-out frame stand
-    its near copies, and judging by those gives 100 % whatever was learned.
-    """
-    by_class = {label: sorted({str(r) for r in examples.recordings[examples.labels == label]}) for label in (0, 1)}
-    if all(len(recordings) > 1 for recordings in by_class.values()):
-        held = set()
-        for label, recordings in by_class.items():
-            sizes = {name: np.mean(examples.recordings[examples.labels == label] == name) for name in recordings}
-            held.add(min(recordings, key=lambda name: abs(sizes[name] - HELD_OUT)))
-        is_held = np.isin(examples.recordings, list(held))
-        return np.flatnonzero(~is_held), np.flatnonzero(is_held), "unseen recordings"
-
-    train_rows, held_rows = [], []
-    for recording in sorted(set(examples.recordings)):
-        rows = np.flatnonzero(examples.recordings == recording)
-        rows = rows[np.argsort(examples.order[rows], kind="stable")]
-        end = math.floor(len(rows) * (1 - HELD_OUT))
-        train_rows.extend(rows[: end - math.floor(len(rows) * GAP)])
-        held_rows.extend(rows[end:])
-    return np.array(train_rows), np.array(held_rows), "the same recordings"
+def warnings_about(examples: Examples) -> list[str]:
+    """What in the data makes a poor model, or a good-looking report about one."""
+    warnings = []
+    counts = {"real": sum(examples.is_real), "fake": sum(~examples.is_real)}
+    for name, count in counts.items():
+        if count < FEW:
+            warnings.append(f"only {count} {name} crops; {FEW} or more, from a video of 20 s or longer, do better")
+    few, many = sorted(counts, key=counts.get)
+    if counts[many] > UNBALANCED * counts[few]:
+        warnings.append(f"{counts[many]} {many} crops and {counts[few]} {few} ones; both count alike in training, but "
+                        f"{few} is known from much less: gather more of it, with a lower --skip")
+    shared = set(examples.sources[examples.is_real]) & set(examples.sources[~examples.is_real]) - {""}
+    if shared:
+        names = sorted(set(examples.recordings[np.isin(examples.sources, list(shared))]))
+        warnings.append(f"crops of {' and '.join(names)} come from the same video, which cannot be both: "
+                        "delete those that are wrong")
+    return warnings
 
 
-def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarray, args: argparse.Namespace):
-    """Build and fit the network; returns it and Keras' history."""
+def held_out_folds(examples: Examples) -> list[np.ndarray]:
+    try:
+        return evaluation.folds(examples.is_real, examples.recordings)
+    except ValueError as error:
+        raise DataError(f"--cross-validate: {error}; gather more videos, each under a name of its own") from None
+
+
+def cross_validate(keras, examples: Examples, folds: list[np.ndarray], args: argparse.Namespace) -> None:
+    """Train once for each fold and tell how the recordings that it held out were judged."""
+    every = np.arange(len(examples.labels))
+    judged, scores = [], []
+    print("cross-validation: share of crops judged wrong, for each recording that training had not seen")
+    for number, held_rows in enumerate(folds, 1):
+        model, _ = train(keras, examples, np.setdiff1d(every, held_rows), held_rows, args, verbose=0)
+        _, fold_scores, _ = judge(model, examples, held_rows)
+        judged.append(held_rows)
+        scores.append(fold_scores)
+        for name in sorted(set(examples.recordings[held_rows])):
+            chosen = examples.recordings[held_rows] == name
+            wrong = np.mean((fold_scores[chosen] >= 0.5) != examples.is_real[held_rows][chosen])
+            print(f"  fold {number} of {len(folds)}: {name} {wrong:.3f}", flush=True)
+    rows = np.concatenate(judged)
+    metrics = evaluation.evaluate(
+        np.concatenate(scores), examples.is_real[rows], examples.recordings[rows], examples.time_s[rows]
+    )
+    print("cross-validation: " + "   ".join(f"{name} {rate}" for name, rate in metrics.items()) + "\n")
+
+
+def judge(model, examples: Examples, rows: np.ndarray) -> tuple[dict, np.ndarray, dict[str, Rate]]:
+    """Calibration on the crops that were held out, their calibrated scores, float (N,), and the error rates."""
+    views = augmentation.evaluation_batch(examples.crops[rows], INPUT_SIZE)
+    raw = model.predict(views, verbose=0)[:, livenessnet.LABELS.index("real")]
+    is_real = examples.is_real[rows]
+    calibration = evaluation.calibrate(raw, is_real)
+    scores = livenessnet.calibrate(raw, **calibration)
+    return calibration, scores, evaluation.evaluate(scores, is_real, examples.recordings[rows], examples.time_s[rows])
+
+
+def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarray, args: argparse.Namespace,
+          verbose: int | str = "auto"):
+    """Build and fit the network; returns it and Keras' history. The same seed gives the same run."""
+    keras.utils.set_random_seed(args.seed)
     model = livenessnet.LivenessNet.build(width=INPUT_SIZE, height=INPUT_SIZE, depth=3, classes=2)
     recipe = recipe_for(examples.margin)
     per_epoch = math.ceil(min(len(train_rows), EPOCH_CROPS) / args.batch_size)
@@ -253,8 +298,9 @@ def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarr
         augmentation.evaluation_batch(examples.crops[held_rows], INPUT_SIZE),
         np.eye(2, dtype=np.float32)[examples.labels[held_rows]],
     )
-    # A bar for each epoch where somebody watches, a line elsewhere.
-    verbose = 1 if sys.stdout.isatty() else 2
+    if verbose == "auto":
+        # A bar for each epoch where somebody watches, a line elsewhere.
+        verbose = 1 if sys.stdout.isatty() else 2
     history = model.fit(Batches(), epochs=args.epochs, validation_data=held, verbose=verbose)
     return model, history.history
 
@@ -276,42 +322,12 @@ def draw_rows(rows: np.ndarray, examples: Examples, count: int, rng: np.random.G
     return np.array(drawn)
 
 
-def calibrate(raw: np.ndarray, is_real: np.ndarray) -> dict:
-    """Put the operating point where APCER and BPCER together are least on the held-out crops.
-
-    raw: float (N,), the network's probability of "real". Returns {"scale", "offset"} of its logit. Among equally
-    good points the one nearest to 0.5 is taken: where everything is told apart, held-out frames of one recording
-    say nothing about where to draw the line.
-    """
-    logits = np.log(np.clip(raw, 1e-7, 1 - 1e-7) / np.clip(1 - raw, 1e-7, 1))
-    edges = np.unique(logits)
-    candidates = np.concatenate([[0.0], (edges[1:] + edges[:-1]) / 2])
-    errors = [np.mean(logits[is_real] < c) + np.mean(logits[~is_real] >= c) for c in candidates]
-    best = min(range(len(candidates)), key=lambda i: (round(errors[i], 6), abs(candidates[i])))
-    return {"scale": 1.0, "offset": float(-candidates[best])}
-
-
-def evaluate(scores: np.ndarray, is_real: np.ndarray) -> dict:
-    """APCER, BPCER and ACER at 0.5 (ISO/IEC 30107-3), and the area under the ROC curve."""
-    from sklearn.metrics import roc_auc_score
-
-    bpcer, apcer = float(np.mean(scores[is_real] < 0.5)), float(np.mean(scores[~is_real] >= 0.5))
-    return {"APCER": apcer, "BPCER": bpcer, "ACER": (apcer + bpcer) / 2, "AUC": float(roc_auc_score(is_real, scores))}
-
-
-def report(scores: np.ndarray, is_real: np.ndarray, metrics: dict, meaning: str) -> None:
+def report(scores: np.ndarray, is_real: np.ndarray, metrics: dict[str, Rate], meaning: str) -> None:
     from sklearn.metrics import classification_report
 
     print("\n" + classification_report(is_real, scores >= 0.5, target_names=livenessnet.LABELS, zero_division=0))
-    print("held out: " + "   ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
-    print(explain(meaning))
-
-
-def explain(meaning: str) -> str:
-    if meaning == "unseen recordings":
-        return "Judged on unseen recordings: how it does on other recordings like yours."
-    return ("Judged on the last part of the same recordings: it has learned these videos; "
-            "how it does in another room this cannot say.")
+    print("held out: " + "   ".join(f"{name} {rate}" for name, rate in metrics.items()))
+    print(evaluation.explain(meaning))
 
 
 def fitted_encoder():
@@ -320,7 +336,7 @@ def fitted_encoder():
     return LabelEncoder().fit(livenessnet.LABELS)
 
 
-def about(examples: Examples, metrics: dict, meaning: str, args: argparse.Namespace) -> dict:
+def about(examples: Examples, metrics: dict[str, Rate], meaning: str, args: argparse.Namespace) -> dict:
     """What the model's file says about itself, for people."""
     from importlib.metadata import version
 
@@ -328,14 +344,14 @@ def about(examples: Examples, metrics: dict, meaning: str, args: argparse.Namesp
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "dataset": {name: int(np.sum(examples.recordings == name)) for name in sorted(set(examples.recordings))},
-        "metrics": {**metrics, "judged_on": meaning},
+        "metrics": {**{name: asdict(rate) for name, rate in metrics.items()}, "judged_on": meaning},
         "training": {"epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": args.learning_rate,
                      "seed": args.seed},
         "versions": {package: version(package) for package in packages},
     }
 
 
-def plot(path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, metrics: dict, meaning: str) -> None:
+def plot(path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, metrics: dict[str, Rate], meaning: str) -> None:
     """The original's four curves and, beside them, how far apart the held-out scores of the classes lie."""
     import matplotlib
 
@@ -356,7 +372,7 @@ def plot(path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, met
         share = np.full(chosen.sum(), 100 / chosen.sum())
         spread.hist(scores[chosen], bins, weights=share, alpha=0.65, color=colour, label=f"{name}, {chosen.sum()} crops")
     spread.axvline(0.5, color="#333333", linestyle="--", label="operating point")
-    spread.set(title=f"Held-out scores ({meaning})\n" + "  ".join(f"{n} {v:.3f}" for n, v in metrics.items()),
+    spread.set(title=f"Held-out scores ({meaning})\n" + "  ".join(f"{name} {rate}" for name, rate in metrics.items()),
                xlabel="p_real", ylabel="share of the class, %", xlim=(0, 1))
     spread.legend(loc="upper center")
     part = path.with_name(path.name + ".part")

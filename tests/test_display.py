@@ -130,7 +130,8 @@ class Screen:
     def __init__(self, folder: Path):
         reader, writer = os.pipe()
         self._server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(writer), "-screen", "0", "800x600x24", "-fbdir", folder, "-nolisten", "tcp"],
+            ["Xvfb", "-displayfd", str(writer), "-screen", "0", "800x600x24", "-fbdir", folder, "-nolisten", "tcp",
+             "-noreset"],
             pass_fds=[writer], stderr=subprocess.DEVNULL,
         )
         os.close(writer)
@@ -138,6 +139,8 @@ class Screen:
             self.display = ":" + answer.readline().strip()
         self._pixels = folder / "Xvfb_screen0"
         self.env = {**os.environ, "DISPLAY": self.display, "QT_QPA_PLATFORM": "xcb"}
+        # Without a window manager Qt now and then misses that its window has come up, and never paints it.
+        self._manager = subprocess.Popen(["openbox"], env=self.env, stderr=subprocess.DEVNULL)
 
     def picture(self) -> np.ndarray:
         """uint8 (600, 800, 3) BGR, out of the file in XWD format that the server draws into."""
@@ -148,18 +151,19 @@ class Screen:
         return pixels.reshape(height, line // 4, 4)[:, :width, :3]
 
     def press(self, *command: str) -> None:
-        """Focus the authenticator's window (no window manager does it here), then run xdotool."""
+        """Focus the authenticator's window, then run xdotool."""
         for step in (["search", "--sync", "--name", display.TITLE, "windowfocus"], command):
             subprocess.run(["xdotool", *step], env=self.env, check=True, timeout=20, stdout=subprocess.DEVNULL)
 
     def close(self) -> None:
-        self._server.terminate()
-        self._server.wait()
+        for process in (self._manager, self._server):
+            process.terminate()
+            process.wait()
 
 
 @pytest.fixture(scope="module")
 def screen(tmp_path_factory):
-    for program in ("Xvfb", "xdotool"):
+    for program in ("Xvfb", "xdotool", "openbox"):
         if not shutil.which(program):
             pytest.skip(f"needs {program} (Debian package {program.lower()})")
     screen = Screen(tmp_path_factory.mktemp("screen"))

@@ -77,6 +77,18 @@ def test_frames_with_two_faces_are_left_out_and_counted(live_frames, write_video
     assert "ambiguous: 2" in out and "without a face: 1" in out
 
 
+def test_faces_too_small_or_too_blurred_are_left_out_and_counted(live_frames, write_video, tmp_path, capsys):
+    sharp = live_frames[0]
+    blurred = cv2.GaussianBlur(sharp, (0, 0), 3.6)
+    small = cv2.copyMakeBorder(cv2.resize(sharp, (60, 49), interpolation=cv2.INTER_AREA), 40, 55, 50, 66,
+                               cv2.BORDER_CONSTANT)
+    video = write_video([sharp, blurred, small, small, sharp], "mixed.avi", "MJPG")
+    assert gather("-i", video, "-o", tmp_path / "out", "-s", "1") == 0
+    assert names(tmp_path / "out") == ["mixed_000000.png", "mixed_000004.png"]
+    out = capsys.readouterr().out
+    assert "too blurred: 1" in out and "too small: 2" in out
+
+
 def test_an_upright_face_comes_out_of_a_rotated_recording(live_frames, write_video, tmp_path, detector):
     """Phones record lying pictures and note in the container how to turn them."""
     lying = [cv2.rotate(frame, cv2.ROTATE_90_COUNTERCLOCKWISE) for frame in live_frames[:10]]

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+import evaluation
+from livenessnet import calibrate
+
+
+def dataset(**frames) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """is_real, recordings, time_s of recordings at 30 frames/s: dataset(real_desk=60, fake_desk=60)."""
+    names = np.array([name for name, count in frames.items() for _ in range(count)])
+    time_s = np.concatenate([np.arange(count) / 30 for count in frames.values()])
+    return np.char.startswith(names, "real"), names, time_s
+
+
+def test_neighbouring_frames_never_fall_on_both_sides():
+    is_real, names, time_s = dataset(real_desk=300, fake_desk=200)
+    shuffled = np.random.default_rng(0).permutation(500)
+    is_real, names, time_s = is_real[shuffled], names[shuffled], time_s[shuffled]
+    train_rows, held_rows, meaning = evaluation.split(is_real, names, time_s)
+    assert meaning == evaluation.SAME
+    for name, count in (("real_desk", 300), ("fake_desk", 200)):
+        learned, held = (time_s[rows[names[rows] == name]] for rows in (train_rows, held_rows))
+        assert len(held) == count / 4 and len(learned) == count * 0.7
+        assert held.min() - learned.max() > 0.04 * count / 30, "a gap between them"
+
+
+def test_whole_recordings_are_held_out_where_each_class_has_several():
+    is_real, names, time_s = dataset(real_desk=200, real_car=60, fake_desk=200, fake_tv=90, fake_phone=10)
+    train_rows, held_rows, meaning = evaluation.split(is_real, names, time_s)
+    assert meaning == evaluation.UNSEEN
+    assert set(names[held_rows]) == {"real_car", "fake_tv"}
+    assert not set(names[held_rows]) & set(names[train_rows])
+    assert len(train_rows) + len(held_rows) == len(names)
+
+
+def test_one_recording_in_either_class_is_split_in_time():
+    *_, meaning = evaluation.split(*dataset(real_desk=200, real_car=60, fake_desk=200))
+    assert meaning == evaluation.SAME
+
+
+def test_folds_hold_out_every_recording():
+    is_real, names, _ = dataset(real_a=5, real_b=6, fake_a=7, fake_b=8, fake_c=9)
+    folds = [set(names[rows]) for rows in evaluation.folds(is_real, names)]
+    assert folds == [{"real_a", "fake_a"}, {"real_b", "fake_b"}, {"real_a", "fake_c"}]
+    with pytest.raises(ValueError, match="two recordings"):
+        evaluation.folds(*dataset(real_a=5, real_b=6, fake_a=7)[:2])
+
+
+def test_error_rates_are_those_of_the_standard():
+    scores = np.array([0.9, 0.8, 0.4, 0.7, 0.2, 0.1, 0.1, 0.3])
+    is_real = np.array([True, True, True, False, False, False, False, False])
+    metrics = evaluation.evaluate(scores, is_real, np.where(is_real, "real", "fake"), np.arange(8.0))
+    assert metrics["BPCER"].value == pytest.approx(1 / 3) and metrics["APCER"].value == pytest.approx(1 / 5)
+    assert metrics["ACER"].value == pytest.approx((1 / 3 + 1 / 5) / 2)
+    assert metrics["AUC"].value == pytest.approx(14 / 15)
+    assert all(rate.low <= rate.value <= rate.high for rate in metrics.values())
+
+
+def test_frames_of_one_second_count_as_one_observation():
+    """Sixty frames a second of the same ten seconds prove no more than one."""
+    intervals = []
+    for fps in (1, 60):
+        time_s = np.tile(np.arange(10 * fps) / fps, 2)
+        is_real = np.repeat([True, False], 10 * fps)
+        metrics = evaluation.evaluate(is_real.astype(float), is_real, np.where(is_real, "r", "f"), time_s)
+        intervals.append((metrics["APCER"], metrics["AUC"]))
+    assert intervals[0] == intervals[1]
+    apcer, auc = intervals[0]
+    assert apcer.value == 0 and 0.2 < apcer.high < 0.35, "ten seconds without an error prove little"
+    assert auc.value == 1 and auc.low < 0.8
+
+
+def test_wilsons_interval_covers_as_often_as_it_says():
+    for share in (0.05, 0.2, 0.5):
+        counts = np.arange(41)
+        inside = [evaluation.wilson(n / 40, 40).low <= share <= evaluation.wilson(n / 40, 40).high for n in counts]
+        assert 0.92 < binom.pmf(counts, 40, share)[inside].sum() < 0.99
+
+
+@given(share=st.floats(0, 1), count=st.integers(1, 10**6))
+def test_every_interval_holds_its_share(share, count):
+    rate = evaluation.wilson(share, count)
+    assert 0 <= rate.low <= share <= rate.high <= 1
+
+
+def test_the_operating_point_is_where_errors_are_least():
+    raw = np.array([0.1, 0.2, 0.3, 0.4, 0.45, 0.7])
+    is_real = np.array([False, False, False, True, True, True])
+    np.testing.assert_array_equal(calibrate(raw, **evaluation.calibrate(raw, is_real)) >= 0.5, is_real)
+
+
+def test_where_everything_is_told_apart_the_operating_point_stays_at_one_half():
+    assert evaluation.calibrate(np.array([0.1, 0.9]), np.array([False, True]))["offset"] == 0
+
+
+def test_the_sentence_says_what_was_judged():
+    assert "same recordings" in evaluation.explain(evaluation.SAME)
+    assert "unseen recordings" in evaluation.explain(evaluation.UNSEEN)
