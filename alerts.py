@@ -36,7 +36,7 @@ from typing import NamedTuple
 import numpy as np
 
 import incident
-from incident import Incident, clean
+from incident import REPLAY, Incident, clean
 from mail import (KEYRING_SERVICE, PASSWORD_VARIABLE, EmailSettings, MailDelayed, MailRefused, Reporter,
                   compose, send)
 from sound import SoundError, Sounds, sound_alarm, speak
@@ -460,6 +460,7 @@ class _Job(NamedTuple):
     evidence: list[np.ndarray]
     score: float
     source: str
+    reason: str
     seen: float                 # time.perf_counter() of the verdict
     kept: threading.Event       # set when the incident is on the disk and the lock was asked for
 
@@ -514,17 +515,17 @@ class Alerts:
         saved = [] if case.folder else ["incident NOT SAVED"]
         return ", ".join([*saved, lock, mail[actions["mail"]["state"]]])
 
-    def say(self, text: str) -> None:
-        """Queue a sentence."""
-        self._sounds.say(text)
+    def say(self, text: str, overtake: bool = False) -> None:
+        """Queue a sentence; with `overtake` it takes the place of all those not yet begun."""
+        self._sounds.say(text, overtake=overtake)
 
     def authorized(self, score: float) -> None:
         """Welcome an authorized user; call it once per visit. `score` is p_real in 0..1."""
         log.info("authorized: score %.3f", score)
         self._sounds.say(AUTHORIZED_SENTENCE, overtake=True)
 
-    def unauthorized(self, snapshot: np.ndarray, evidence: list[np.ndarray], score: float,
-                     source: str) -> bool:
+    def unauthorized(self, snapshot: np.ndarray, evidence: list[np.ndarray], score: float, source: str,
+                     reason: str = REPLAY) -> bool:
         """Act on an unauthorized face. Returns at once; False during the cool-down, when nothing is done.
 
         Parameters
@@ -532,14 +533,14 @@ class Alerts:
         snapshot: uint8, BGR, height x width x 3, with the box drawn.
         evidence: up to ten raw frames, uint8, BGR. All the frames belong to this object from now on: the
             caller must not draw on them any more.
-        score: p_real in 0..1.
+        score: p_real in 0..1. reason: incident.REPLAY or incident.CHALLENGE.
         source: the camera index, file or URL that was watched.
         """
         now = time.monotonic()
         if self._closed or now < self._next_incident:
             return False
         self._next_incident = now + self._settings.incidents.cooldown_s
-        job = _Job(snapshot, list(evidence), score, source, time.perf_counter(), threading.Event())
+        job = _Job(snapshot, list(evidence), score, source, reason, time.perf_counter(), threading.Event())
         self._last_kept = job.kept
         self._jobs.put(job)
         return True
@@ -573,9 +574,9 @@ class Alerts:
     def _respond(self, job: _Job) -> None:
         source = _without_credentials(job.source)
         case = incident.create(self._root, job.snapshot, job.score, source, self._rehearsal,
-                               self._first_states())
+                               self._first_states(), job.reason)
         self._latest = case
-        log.warning("unauthorized: score %.3f, incident %s in %s", job.score, case.name,
+        log.warning("unauthorized: %s, score %.3f, incident %s in %s", job.reason, job.score, case.name,
                     case.folder or "memory only")
         if self._lock:
             after_ms = round(1000 * (time.perf_counter() - job.seen), 1)

@@ -1,13 +1,14 @@
 """What training does to a crop before LivenessNet sees it, so that it learns replays and not one room.
 
 Two short videos show one person, one room, one camera and one screen. Every crop therefore goes through the
-conditions it might as well have been recorded under: another place in the window, distance, frame edge, light,
-white balance, focus, noise and compression, drawn alike for bona fide and attack crops, so that none of them
-tells the classes apart.
+conditions it might as well have been recorded under: another place in the window, distance, frame edge,
+light, white balance, focus, noise and compression, drawn alike for bona fide and attack crops, so that none
+of them tells the classes apart. Some bona fide crops also get another background: a replay brings its own
+surroundings along, bezel and hand among them, but a live face may stand before anything.
 
 Crops are square windows around a face, `margin` times the face box wide (see gather_examples.py). `inside` is
-the part of a crop that lies within the camera's frame, as x0, y0, x1, y1 in 0..1 of the crop's side; beyond it
-stand copies of the frame's edge. Functions here keep no state: threads may share everything but the random
+the part of a crop that lies within the camera's frame, as x0, y0, x1, y1 in 0..1 of the crop's side; beyond
+it stand copies of the frame's edge. Functions here keep no state: threads may share everything but the random
 generator.
 """
 
@@ -27,15 +28,18 @@ class Recipe:
     margins: tuple[float, float] = (2.3, 3.1)    # of the window in training, in face boxes
     shift: float = 0.12                     # of the window, either way, in face boxes
     rotation: float = 10.0                  # of the window, either way, in degrees
-    gamma: float = 0.35                     # of the tone curve, either way, as a natural logarithm
-    gain: float = 0.25                      # of brightness, likewise
-    cast: float = 0.12                      # of each colour channel, likewise
-    lift: float = 0.10                      # of the black level, upwards only, of full scale
-    saturation: tuple[float, float] = (0.5, 1.3)
+    elsewhere_share: float = 0.1            # of bona fide crops: before another background
+    near_share: float = 0.6                 # of windows that a frame edge drawn at random cuts into
+    near: tuple[float, float] = (0.55, 1.6)    # that edge's distance from the window's centre, in face boxes
+    gamma: float = 0.6                      # of the tone curve, either way, as a natural logarithm
+    gain: float = 0.45                      # of brightness, likewise
+    cast: float = 0.3                       # of each colour channel, likewise
+    lift: float = 0.2                       # of the black level, upwards only, of full scale
+    saturation: tuple[float, float] = (0.0, 1.5)
     blur_share: float = 0.35
-    blur: float = 1.2                       # largest standard deviation, in pixels of the network's input
+    blur: float = 0.8                       # largest standard deviation, in pixels of the network's input
     noise_share: float = 0.5
-    noise: float = 10.0                     # largest standard deviation, in grey levels
+    noise: float = 6.0                      # largest standard deviation, in grey levels
     jpeg_share: float = 0.35
     jpeg: tuple[int, int] = (25, 90)        # quality
 
@@ -44,11 +48,15 @@ def batch(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, rng: np.ran
           recipe: Recipe = Recipe()) -> tuple[np.ndarray, np.ndarray]:
     """One training batch: every crop varied at random, its label as one-hot.
 
-    crops: uint8 BGR (N, S, S, 3). inside: float (N, 4). labels: integers (N,), FAKE or REAL. size: side of the
-    network's input in pixels. Returns float32 (N, size, size, 3) in 0..1 and float32 (N, 2).
+    crops: uint8 BGR (N, S, S, 3). inside: float (N, 4). labels: integers (N,), FAKE or REAL. size: side of
+    the network's input in pixels. Returns float32 (N, size, size, 3) in 0..1 and float32 (N, 2).
     """
     images = np.empty((len(crops), size, size, 3), np.float32)
-    for image, crop, within in zip(images, crops, inside):
+    for image, crop, within, label in zip(images, crops, inside, labels):
+        if label == REAL and rng.random() < recipe.elsewhere_share:
+            crop = elsewhere(crop, crop if rng.random() < 0.5 else rng.choice(crops), rng, recipe)
+            # The new background goes on beyond the old frame.
+            within = within if rng.random() < 0.5 else np.array([0.0, 0.0, 1.0, 1.0])
         varied = vary(crop, within, rng, size, recipe)
         np.multiply(varied, np.float32(1 / 255), out=image)
     return images, np.eye(2, dtype=np.float32)[np.asarray(labels)]
@@ -59,10 +67,38 @@ def evaluation_batch(crops: np.ndarray, size: int) -> np.ndarray:
 
     crops: uint8 BGR (N, S, S, 3). Returns float32 (N, size, size, 3) in 0..1.
     """
-    return np.stack([cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA) for crop in crops]) / np.float32(255)
+    shrunk = [cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA) for crop in crops]
+    return np.stack(shrunk) / np.float32(255)
 
 
-def vary(crop: np.ndarray, inside: np.ndarray, rng: np.random.Generator, size: int, recipe: Recipe) -> np.ndarray:
+def elsewhere(crop: np.ndarray, other: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
+    """The person in `crop` before a blurred part of `other`, in other light; all uint8 BGR (S, S, 3)."""
+    side = crop.shape[0]
+    part = round(rng.uniform(0.25, 0.6) * side)
+    x, y = rng.integers(0, side - part, 2)
+    if abs(x + part / 2 - side / 2) < side / recipe.margin / 2:    # not another face
+        x = int(rng.choice((0, side - part)))
+    room = cv2.resize(other[y:y + part, x:x + part], (side, side), interpolation=cv2.INTER_LINEAR)
+    room = cv2.GaussianBlur(cv2.flip(room, 1) if rng.random() < 0.5 else room, (0, 0), rng.uniform(0.5, 4))
+    light = np.exp(rng.uniform(-1.0, 0.5) + rng.uniform(-0.1, 0.1, 3))
+    room = np.clip(room * light, 0, 255).astype(np.uint8)
+    person = cv2.merge([_outline(side, side / recipe.margin, rng)] * 3)
+    return cv2.add(cv2.multiply(crop, person, scale=1 / 255), cv2.multiply(room, 255 - person, scale=1 / 255))
+
+
+def _outline(side: int, box: float, rng: np.random.Generator) -> np.ndarray:
+    """Soft mask of head, neck and shoulders around a face `box` pixels high, uint8 (side, side)."""
+    mask, middle, scale = np.zeros((side, side), np.uint8), side // 2, box * rng.uniform(0.95, 1.25)
+    for below, wide, high in ((-0.1, 0.48, 0.68), (1.3, 1.0, 0.75)):
+        centre, axes = (middle, round(middle + below * box)), (round(wide * scale), round(high * scale))
+        cv2.ellipse(mask, centre, axes, 0, 0, 360, 255, -1)
+    neck = round(0.3 * box)
+    cv2.rectangle(mask, (middle - neck, middle), (middle + neck, round(middle + box)), 255, -1)
+    return cv2.GaussianBlur(mask, (0, 0), rng.uniform(1.5, 5))
+
+
+def vary(crop: np.ndarray, inside: np.ndarray, rng: np.random.Generator, size: int,
+         recipe: Recipe) -> np.ndarray:
     """One crop (uint8 BGR, square) as another recording might have shown it, uint8 BGR (size, size, 3)."""
     view = reframe(crop, inside, rng, size, recipe)
     view = relight(view, rng, recipe)
@@ -71,7 +107,7 @@ def vary(crop: np.ndarray, inside: np.ndarray, rng: np.random.Generator, size: i
 
 def reframe(crop: np.ndarray, inside: np.ndarray, rng: np.random.Generator, size: int,
             recipe: Recipe) -> np.ndarray:
-    """Place, distance, tilt and mirror image of the window at random; the frame's edge is carried on outside."""
+    """Place, distance, tilt and mirror image of the window at random, the frame's edge carried on outside."""
     side = crop.shape[0]
     wide = rng.uniform(*recipe.margins) / recipe.margin
     angle = np.radians(rng.uniform(-recipe.rotation, recipe.rotation))
@@ -83,14 +119,29 @@ def reframe(crop: np.ndarray, inside: np.ndarray, rng: np.random.Generator, size
     matrix = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if rng.random() < 0.5:
         matrix[:, 0] *= -1
-    x0, y0, x1, y1 = np.rint(np.asarray(inside) * side).astype(int)
-    # From the frame's part alone: warpAffine then carries on its edge, however far the window reaches.
+    x0, y0, x1, y1 = np.rint(bring_nearer(inside, rng, recipe) * side).astype(int)
+    # From the frame's part alone: warpAffine then carries on its edge, however far the window reaches. A face
+    # whose box hangs over the edge can leave next to nothing of it.
+    x0, y0 = min(max(x0, 0), side - 1), min(max(y0, 0), side - 1)
     frame = crop[y0:max(y1, y0 + 1), x0:max(x1, x0 + 1)]
     centre = side / 2 + shift - (x0, y0)
     offset = centre - matrix @ (out / 2, out / 2)
     view = cv2.warpAffine(frame, np.column_stack([matrix, offset]), (out, out),
                           flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(view, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def bring_nearer(inside: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
+    """`inside` as if the camera's frame ended nearer to the face, on all sides alike or on each its own way.
+
+    An attacker comes as near as he likes, so how far a crop reaches over the frame must say little about its
+    class; and with the surroundings out of the frame, the face has to speak for itself, as in a close-up.
+    """
+    if rng.random() >= recipe.near_share:
+        return np.asarray(inside)
+    reach = rng.uniform(*recipe.near, 1 if rng.random() < 0.5 else 4) / recipe.margin
+    edges = 0.5 + reach * (-1, -1, 1, 1)
+    return np.concatenate([np.maximum(inside[:2], edges[:2]), np.minimum(inside[2:], edges[2:])])
 
 
 def relight(view: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
@@ -115,5 +166,6 @@ def degrade(view: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.nd
         view = cv2.add(view, grain * np.float32(rng.uniform(0, recipe.noise)), dtype=cv2.CV_8U)
     if rng.random() < recipe.jpeg_share:
         quality = int(rng.integers(recipe.jpeg[0], recipe.jpeg[1] + 1))
-        view = cv2.imdecode(cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+        _, data = cv2.imencode(".jpg", view, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        view = cv2.imdecode(data, cv2.IMREAD_COLOR)
     return view

@@ -31,6 +31,8 @@ import numpy as np
 log = logging.getLogger("liveness")
 
 SNAPSHOT_QUALITY = 90       # of 100, JPEG
+# Why a face is not authorized. One that fails the challenge may well score as live.
+REPLAY, CHALLENGE = "scored as a photo or replay", "failed the challenge"
 PNG_COMPRESSION = 1         # of 9: three times as fast as the default for a few percent of size
 
 
@@ -88,7 +90,7 @@ class Incident:
 
 
 def create(root: Path, snapshot: np.ndarray, score: float, source: str, rehearsal: bool,
-           actions: dict[str, dict]) -> Incident:
+           actions: dict[str, dict], reason: str = REPLAY) -> Incident:
     """Put a new incident on the disk and own it.
 
     When the disk refuses, that is logged loudly and the incident lives on in memory alone: a full disk
@@ -97,10 +99,10 @@ def create(root: Path, snapshot: np.ndarray, score: float, source: str, rehearsa
     Parameters
     ----------
     snapshot: uint8, BGR, height x width x 3, with the box drawn.
-    score: p_real in 0..1.
+    score: p_real in 0..1. reason: REPLAY or CHALLENGE.
     actions: the state that each action starts in, {"lock": {"state": ...}, ..., "mail": {...}}.
     """
-    record = _new_record(score, source, rehearsal, actions)
+    record = _new_record(score, source, rehearsal, actions, reason)
     name = record["id"]
     jpeg = _encode_image(".jpg", snapshot, [cv2.IMWRITE_JPEG_QUALITY, SNAPSHOT_QUALITY])
     claim = None
@@ -130,7 +132,8 @@ def sample(public: str | None, location: dict) -> tuple[dict, bytes]:
     return record, _encode_image(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, SNAPSHOT_QUALITY])
 
 
-def _new_record(score: float, source: str, rehearsal: bool, actions: dict[str, dict]) -> dict:
+def _new_record(score: float, source: str, rehearsal: bool, actions: dict[str, dict],
+                reason: str = REPLAY) -> dict:
     now = datetime.now(timezone.utc)
     name = f"{now:%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
     return {
@@ -142,6 +145,7 @@ def _new_record(score: float, source: str, rehearsal: bool, actions: dict[str, d
         "user": _user(),
         "address": {"local": _local_address(), "public": None},
         "location": {"unknown": "not looked up"},
+        "reason": reason,
         "score": round(float(score), 4),
         "source": clean(source, 200),
         "rehearsal": rehearsal,

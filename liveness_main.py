@@ -3,6 +3,7 @@
     python liveness_main.py --model liveness.model --le le.pickle --detector face_detector
     python liveness_main.py --model liveness.model --le le.pickle --source videos/fake.mp4      # a rehearsal
     python liveness_main.py --model liveness.model --le le.pickle --once --timeout 10           # a gate
+    python liveness_main.py --model liveness.model --le le.pickle --once --challenge 2          # a stricter one
 
 Exit status: 0 finished, quit, or (--once) authorized; 1 (--once) unauthorized; 2 wrong usage, unreadable file or
 configuration, camera that cannot be opened; 3 (--once) no verdict in time.
@@ -22,8 +23,10 @@ import numpy as np
 
 import alerts
 import livenessnet
-from display import DisplayError, Recorder, Window, annotate
+from challenge import Challenge
+from display import DisplayError, Recorder, Window, annotate, mirrored
 from face_detector import DetectorError, FaceDetector, cut
+from incident import CHALLENGE, REPLAY
 from options import Parser, fail, positive, share
 from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
 from video_source import SourceError, open_source
@@ -63,6 +66,7 @@ def authenticate(args: argparse.Namespace, settings: alerts.Settings, stack: con
     detector = FaceDetector(args.detector, args.confidence)
     source = stack.enter_context(open_source(args.source))
     refuse_overwriting(args)
+    refuse_unseen_prompts(args, settings, source)
     recorder = None
     if args.output or args.scores:
         recorder = Recorder(args.output, args.scores, source.fps, source.live)
@@ -78,9 +82,10 @@ def authenticate(args: argparse.Namespace, settings: alerts.Settings, stack: con
 
     log.info("watching %s with %s", source.name, args.model)
     guard.say(GREETING)
-    verdict = Verdict()
+    challenge = Challenge(args.challenge) if args.challenge else None
+    state = CHECKING
     try:
-        watch(source, detector, network, verdict, guard, window, recorder, args)
+        state = watch(source, detector, network, challenge, guard, window, recorder, args)
     except KeyboardInterrupt:
         log.info("interrupted")
     finally:
@@ -89,51 +94,80 @@ def authenticate(args: argparse.Namespace, settings: alerts.Settings, stack: con
     log.info("finished")
     if not args.once:
         return 0
-    if verdict.state == CHECKING:
+    if state == CHECKING:
         print(f"{source.name}: no verdict", file=sys.stderr)
-    return STATUS[verdict.state]
+    return STATUS[state]
 
 
-def watch(source, detector: FaceDetector, network: livenessnet.FastNet, verdict: Verdict, guard: alerts.Alerts,
-          window: Window | None, recorder: Recorder | None, args: argparse.Namespace) -> None:
-    """The frame loop: find faces, score them, weigh the evidence, act on a verdict, show."""
-    evidence = Evidence()
-    greeted, reported = 0, 0  # the visits that were last authorized and reported
+def watch(source, detector: FaceDetector, network: livenessnet.FastNet, challenge: Challenge | None,
+          guard: alerts.Alerts, window: Window | None, recorder: Recorder | None, args: argparse.Namespace) -> str:
+    """The frame loop: find faces, score them, weigh the evidence, challenge, act on a verdict, show.
+
+    Returns the last state.
+    """
+    verdict, evidence = Verdict(), Evidence()
+    state, prompt = CHECKING, None
+    greeted, reported = None, None  # the visits that were last authorized and reported
     began = time.monotonic()
     for index, time_s, frame in source.frames():
         faces = detector.detect(frame)
         scores = score_faces(network, frame, faces)
-        before = verdict.state
-        state = verdict.update(time_s, min(scores, default=None))
+        before = state
+        state, visit = verdict.update(time_s, min(scores, default=None)), (verdict.visit, 0)
+        if challenge:
+            state, visit = challenge.update(time_s, faces, state), (verdict.visit, challenge.visit)
+            prompt = challenge.prompt
+            tell(challenge.sentence, guard)
         evidence.add(time_s, frame, bool(len(faces)))
 
-        picture = None
-        if window or (recorder and args.output):
-            note = guard.status if state == UNAUTHORIZED else ""
-            picture = annotate(frame, faces, state, verdict.score, note)
+        # A face that fails the challenge may well score as live: the score is not what speaks against it.
+        challenged = state == UNAUTHORIZED != verdict.state
+        score = None if challenged else verdict.score
+        note = guard.status if state == UNAUTHORIZED else ""
+        picture, shown = draw(frame, faces, bool(args.output), bool(window), source.live, state, score, note, prompt)
         if state != before:
             log.info("%s at %.2f s of %s", state, time_s, source.name)
             if state != CHECKING:
                 print(f"{source.name}: {state} after {time_s:.2f} s", flush=True)
-        if state == AUTHORIZED and greeted != verdict.visit:
-            greeted = verdict.visit
+        if state == AUTHORIZED and greeted != visit:
+            greeted = visit
             guard.authorized(verdict.score)
         # Asked again while it lasts: a visit that began within the cool-down is reported after it.
-        if state == UNAUTHORIZED and reported != verdict.visit and len(faces):
-            snapshot = annotate(frame, faces, state, verdict.score)
-            if guard.unauthorized(snapshot, evidence.frames(), verdict.score, source.name):
-                reported = verdict.visit
+        # A challenge can fail by the face's going away.
+        if state == UNAUTHORIZED and reported != visit and (len(faces) or challenged):
+            snapshot = annotate(frame, faces, state, score, CHALLENGE if challenged else "")
+            reason = CHALLENGE if challenged else REPLAY
+            if guard.unauthorized(snapshot, evidence.frames(), verdict.score, source.name, reason):
+                reported = visit
 
         if recorder:
             recorder.put(time_s, picture, score_rows(index, time_s, faces, scores, state))
         # A file plays at its own pace where somebody watches, and as fast as it can elsewhere.
         wait_s = 0 if source.live else time_s - (time.monotonic() - began)
-        if window and not window.show(picture, max(0, wait_s)):
-            return
+        if window and not window.show(shown, max(0, wait_s)):
+            break
         if args.once and state != CHECKING:
-            return
+            break
         if args.timeout and time_s >= args.timeout:
-            return
+            break
+    return state
+
+
+def draw(frame: np.ndarray, faces: np.ndarray, output: bool, window: bool, live: bool,
+         *signs) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The pictures for the video and for the window, None where not wanted.
+
+    Who stands before a camera wants a mirror; a recording, and whoever watches one, wants the truth.
+    """
+    recorded = annotate(frame, faces, *signs) if output or (window and not live) else None
+    return recorded, annotate(*mirrored(frame, faces), *signs) if window and live else recorded
+
+
+def tell(sentence: str, guard: alerts.Alerts) -> None:
+    """Speak and log what the challenge has to say; a prompt that came late would be worse than none."""
+    if sentence:
+        log.info("challenge: %s", sentence)
+        guard.say(sentence, overtake=True)
 
 
 def score_faces(network: livenessnet.FastNet, frame: np.ndarray, faces: np.ndarray) -> list[float]:
@@ -177,6 +211,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--arm", action="store_true", help="let a video file have consequences, as a camera has")
     parser.add_argument("--once", action="store_true", help="stop at the first verdict; the exit status tells it")
     parser.add_argument("--timeout", type=positive, help="with --once: seconds to wait for a verdict")
+    parser.add_argument("--challenge", type=turns, default=0, metavar="N",
+                        help="ask for N random turns of the head before anyone is authorized (0: none)")
     parser.add_argument("--output", type=Path, help="write the annotated video here (.mp4, .avi)")
     parser.add_argument("--scores", type=Path, help="write a CSV here, one row per face")
     parser.add_argument("--no-display", action="store_true", help="open no window")
@@ -194,6 +230,20 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if args.alerts is None and Path("alerts.toml").is_file():
         args.alerts = Path("alerts.toml")
     return args
+
+
+def turns(text: str) -> int:
+    """0 to 9."""
+    if not (text.isascii() and text.isdecimal() and int(text) <= 9):
+        raise argparse.ArgumentTypeError(f"{text} is out of range; give a whole number from 0 to 9")
+    return int(text)
+
+
+def refuse_unseen_prompts(args: argparse.Namespace, settings: alerts.Settings, source) -> None:
+    """Nobody can follow what is neither shown nor spoken; in a rehearsal nobody has to."""
+    silent = args.no_voice or not settings.voice.enabled
+    if args.challenge and source.live and args.no_display and silent:
+        raise DisplayError("--challenge needs the window or the voice to ask for turns; drop --no-display or --no-voice")
 
 
 def refuse_overwriting(args: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from incident import Incident, clean, unsent
+from incident import REPLAY, Incident, clean, unsent
 
 log = logging.getLogger("liveness")
 
@@ -156,8 +156,9 @@ def _lateness(record: dict) -> str:
 def _plain_text(record: dict, facts: dict[str, str], test: bool) -> str:
     width = max(map(len, facts)) + 2
     lines = ["This is a test. No face was seen." if test else
-             f"An unauthorized face was seen at {record['host']}."]
-    lines += [f"Score {record['score']:.2f} (0: photo or replay, 1: live person; refused below 0.50).", ""]
+             f"An unauthorized face was seen at {record['host']}: it {record['reason']}."]
+    refused = "; refused below 0.50" if record["reason"] == REPLAY else ""
+    lines += [f"Score {record['score']:.2f} (0: photo or replay, 1: live person{refused}).", ""]
     lines += [f"{name + ':':{width}}{text}" for name, text in facts.items()]
     if _map_link(record["location"]):
         lines.append(f"{'Map:':{width}}{_map_link(record['location'])}")
@@ -205,6 +206,7 @@ def _html(record: dict, facts: dict[str, str], picture: bool, test: bool) -> str
         f'{"#1b1f24" if well else "#b3261e"};font-size:15px;line-height:20px;'
         f'font-weight:{"400" if well else "600"};word-break:break-word">{e(text)}</td></tr>'
         for well, text in _deeds(record))
+    judged = "refused below 0.50" if record["reason"] == REPLAY else f"but it {record['reason']}"
     share = min(97, max(3, round(100 * record["score"])))
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -223,7 +225,7 @@ def _html(record: dict, facts: dict[str, str], picture: bool, test: bool) -> str
 <tr><td style="{_SANS}padding:20px 24px 6px">
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0"><tr>
 <td style="{_SANS}font-size:15px;color:#1b1f24;font-weight:600">Liveness score {record["score"]:.2f}</td>
-<td align="right" style="{_SANS}font-size:13px;color:#68717d">refused below 0.50</td></tr></table>
+<td align="right" style="{_SANS}font-size:13px;color:#68717d">{e(judged)}</td></tr></table>
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0" style="margin-top:8px;\
 background:#e7eaee;border-radius:5px"><tr><td width="{share}%" style="height:10px;line-height:10px;\
 font-size:1px;background:{colour};border-radius:5px">&nbsp;</td><td style="font-size:1px">&nbsp;</td></tr>

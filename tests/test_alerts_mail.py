@@ -340,3 +340,13 @@ def test_foreign_text_can_inject_neither_headers_nor_html():
     assert "\u202e" not in html + message.get_body(("plain",)).get_content()
     assert "openstreetmap" not in html, "coordinates off the globe are no link"
     assert max(map(len, record["location"]["region"].split("\n"))) <= 80
+
+
+def test_a_failed_challenge_is_not_reported_as_a_low_score(server, certificate, tmp_path, guards):
+    guard = guards(mail_settings(server, certificate, tmp_path), tmp_path / "incidents")
+    guard.unauthorized(picture(), [], 0.99, "camera 0", incident.CHALLENGE)
+    wait_for(lambda: server.accepted)
+    assert read_record(only_incident(tmp_path / "incidents"))["reason"] == incident.CHALLENGE
+    for kind in ("plain", "html"):
+        text = server.accepted[0].get_body((kind,)).get_content()
+        assert "failed the challenge" in text and "refused below" not in text

@@ -10,11 +10,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from augmentation import FAKE, REAL, Recipe, batch, degrade, evaluation_batch, reframe, relight    # noqa: E402
+from augmentation import (    # noqa: E402
+    FAKE, REAL, Recipe, batch, bring_nearer, degrade, elsewhere, evaluation_batch, reframe, relight,
+)
 
 SIDE = 128
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0], np.float32)
-STILL = Recipe(margins=(2.7, 2.7), shift=0, rotation=0)
+STILL = Recipe(margins=(2.7, 2.7), shift=0, rotation=0, near_share=0)
 
 
 def disc(x=0.5, y=0.5, radius=0.1):
@@ -89,6 +91,64 @@ def test_beyond_the_frame_its_edge_is_carried_on():
         assert np.unique(view).tolist() == [90]
 
 
+def test_frame_edges_come_nearer_as_often_and_as_far_as_the_recipe_says():
+    recipe, rng = Recipe(near_share=0.5, near=(0.6, 1.2)), np.random.default_rng(0)
+    drawn = np.array([bring_nearer(WHOLE, rng, recipe) for _ in range(400)])
+    nearer = drawn[(drawn != WHOLE).any(axis=1)]
+    assert 0.4 < len(nearer) / 400 < 0.6
+    reach = np.abs(nearer - 0.5) * 2.7
+    assert 0.6 <= reach.min() < 0.65 and 1.15 < reach.max() <= 1.2
+
+
+def test_frame_edges_never_move_outwards():
+    recipe, rng = Recipe(near_share=1), np.random.default_rng(0)
+    within = np.array([0.35, 0.1, 0.7, 0.95])
+    for _ in range(100):
+        drawn = bring_nearer(within, rng, recipe)
+        assert (drawn[:2] >= within[:2]).all() and (drawn[2:] <= within[2:]).all()
+
+
+def test_a_near_frame_edge_hides_what_lies_beyond_it():
+    # A bright ring of surroundings, beyond the reach of the nearest edge, and a dark face.
+    picture = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    cv2.circle(picture, (SIDE // 2, SIDE // 2), round(0.85 * SIDE / 2.7), (20, 20, 20), -1)
+    far = reframe(picture, WHOLE, np.random.default_rng(0), 64, STILL)
+    close_up = replace(STILL, near_share=1, near=(0.55, 0.55))
+    near = reframe(picture, WHOLE, np.random.default_rng(0), 64, close_up)
+    assert far.max() == 255 and near.max() < 30
+
+
+@pytest.mark.parametrize("inside", [(0.0, 0.0, 0.2, 1.0), (0.999, 0.0, 1.0, 1.0), (0.0, 0.9, 1.0, 1.0)])
+def test_a_face_that_hangs_over_the_frames_edge_can_still_be_varied(inside):
+    recipe = Recipe(near_share=1, near=(0.55, 0.6))
+    for seed in range(20):
+        view = reframe(disc(), np.array(inside), np.random.default_rng(seed), 64, recipe)
+        assert view.shape == (64, 64, 3)
+
+
+def test_another_background_leaves_the_face_and_replaces_the_room():
+    face, other = np.full((SIDE, SIDE, 3), 200, np.uint8), np.full((SIDE, SIDE, 3), 50, np.uint8)
+    for seed in range(20):
+        moved = elsewhere(face, other, np.random.default_rng(seed), Recipe())
+        assert (moved[56:72, 56:72] > 190).all()
+        for corner in (moved[:20, :20], moved[:20, -20:]):
+            assert (corner > 10).all() and (corner < 120).all()
+
+
+def test_only_bona_fide_crops_get_another_background():
+    # White faces in a white room, and in the same batch black pictures to take a background from.
+    pictures = np.zeros((16, SIDE, SIDE, 3), np.uint8)
+    pictures[:8] = 255
+    inside = np.tile(WHOLE, (16, 1))
+    recipe = replace(STILL, elsewhere_share=1, gamma=0, gain=0, cast=0, lift=0, blur_share=0, noise_share=0,
+                     jpeg_share=0)
+    corners = {}
+    for label in (REAL, FAKE):
+        drawn, _ = batch(pictures, inside, np.full(16, label), np.random.default_rng(0), 64, recipe)
+        corners[label] = drawn[:8, :6, :6].min()
+    assert corners[REAL] < 0.1 and corners[FAKE] == 1
+
+
 def test_light_varies_but_what_is_brighter_stays_brighter():
     ramp = np.tile(np.arange(0, 256, 4, dtype=np.uint8)[None, :, None], (8, 1, 3))
     means = []
@@ -108,6 +168,6 @@ def test_degrading_blurs_adds_grain_and_compresses_as_the_recipe_says():
     blurred = degrade(edge, rng, replace(none, blur_share=1))
     assert 0 < blurred[30, 31, 0] < 200
     grain = degrade(edge, rng, replace(none, noise_share=1))[:, 40:].astype(float)
-    assert 0.5 < grain.std() < none.noise
+    assert 0.3 < grain.std() < none.noise
     blocks = degrade(edge, rng, replace(none, jpeg_share=1, jpeg=(20, 20)))
     assert blocks.shape == edge.shape and 0 < np.abs(blocks.astype(int) - edge).max()

@@ -24,9 +24,9 @@ keras = livenessnet.import_keras()
 
 @pytest.fixture(scope="module")
 def real_crops(trained) -> np.ndarray:
-    """uint8 (30, 64, 64, 3): crops of both classes at the network's input size."""
+    """uint8 (N, 48, 48, 3): crops of both classes at the network's input size."""
     files = sorted(trained.dataset.rglob("*.png"))[::4]
-    return np.stack([cv2.resize(crops.read(file).picture, (64, 64), interpolation=cv2.INTER_AREA) for file in files])
+    return np.stack([cv2.resize(crops.read(file).picture, (48, 48), interpolation=cv2.INTER_AREA) for file in files])
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_halves_that_disagree_are_not_written_and_the_old_model_stays(trained, t
 def test_the_archive_holds_the_network_but_not_the_optimizer(trained):
     with zipfile.ZipFile(trained.model) as members:
         sizes = {info.filename: info.file_size for info in members.infolist()}
-    assert sizes["model.weights.h5"] < 1.2 * sizes["liveness.onnx"] < 3e6
+    assert sizes["model.weights.h5"] < 1.2 * sizes["liveness.onnx"] < 5e6
 
 
 def test_calibration_moves_the_operating_point_to_one_half():

@@ -150,13 +150,11 @@ def test_what_makes_a_poor_model_is_warned_about(dataset):
 def test_cross_validation_leaves_each_recording_out_in_turn(dataset, tmp_path, capsys):
     fill(dataset / "real", "kitchen", 20, shade=20)
     fill(dataset / "fake", "tablet", 20, shade=120)
-    fill(dataset / "fake", "phone", 20, shade=140)
     paths = [text for name in ("model", "le", "plot") for text in (f"--{name}", str(tmp_path / f"{name}.png"))]
     assert train.main(["--dataset", str(dataset), *paths, "--epochs", "1", "--cross-validate"]) == 0
     out = capsys.readouterr().out
-    told = re.findall(r"fold (\d) of 3: (\w+/\w+) [01]\.\d", out)
-    assert [name for _, name in told if name.startswith("fake")] == ["fake/fake", "fake/phone", "fake/tablet"]
-    assert [name for _, name in told if name.startswith("real")] == ["real/kitchen", "real/real", "real/kitchen"]
+    told = re.findall(r"fold (\d) of 2: (\w+/\w+) [01]\.\d", out)
+    assert told == [("1", "fake/fake"), ("1", "real/kitchen"), ("2", "fake/tablet"), ("2", "real/real")]
     assert re.search(r"cross-validation: APCER [01]\.\d+ \[", out) and "Judged on unseen recordings" in out
 
 
