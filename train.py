@@ -305,6 +305,8 @@ def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarr
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING), metrics=["accuracy"],
+        # XLA takes longer to compile a network of this size than to train it, and on a processor it trains slower.
+        jit_compile=False,
     )
     held = (
         augmentation.evaluation_batch(examples.crops[held_rows], INPUT_SIZE),
@@ -414,7 +416,8 @@ def plot(path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, met
     for name, label in (("loss", "train_loss"), ("val_loss", "val_loss"), ("accuracy", "train_acc"),
                         ("val_accuracy", "val_acc")):
         curves.plot(epochs, history[name], label=label, marker="." if len(epochs) < 3 else None)
-    curves.set(title="Training loss and accuracy", xlabel="epoch", ylabel="loss / accuracy", ylim=(0, None))
+    curves.set_title("Training loss and accuracy", fontsize=10)
+    curves.set(xlabel="epoch", ylabel="loss / accuracy", ylim=(0, None))
     curves.legend(loc="center right")
 
     bins = np.linspace(0, 1, 41)
@@ -422,8 +425,10 @@ def plot(path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, met
         share = np.full(chosen.sum(), 100 / chosen.sum())
         spread.hist(scores[chosen], bins, weights=share, alpha=0.65, color=colour, label=f"{name}, {chosen.sum()} crops")
     spread.axvline(0.5, color="#333333", linestyle="--", label="operating point")
-    spread.set(title=f"Held-out scores ({meaning})\n" + "  ".join(f"{name} {rate}" for name, rate in metrics.items()),
-               xlabel="p_real", ylabel="share of the class, %", xlim=(0, 1))
+    rates = [f"{name} {rate}" for name, rate in metrics.items()]
+    spread.set(xlabel="p_real", ylabel="share of the class, %", xlim=(0, 1))
+    spread.set_title(f"Held-out scores: {meaning}, with 95 % intervals\n"
+                     + "   ".join(rates[:2]) + "\n" + "   ".join(rates[2:]), fontsize=10)
     spread.legend(loc="upper center")
     part = path.with_name(path.name + ".part")
     try:
