@@ -138,8 +138,8 @@ def _dots(picture: np.ndarray, prompt: Prompt, middle: tuple[float, float], size
     for n in range(prompt.turns):
         x = middle[0] + (n - (prompt.turns - 1) / 2) * 3.4 * size
         spot = round(x * 4), round(middle[1] * 4)
-        made = n < prompt.done
-        cv2.circle(picture, spot, round(size * 4), COLOURS[AUTHORIZED] if made else (130, 130, 130), -1, cv2.LINE_AA, 2)
+        colour = COLOURS[AUTHORIZED] if n < prompt.done else (130, 130, 130)
+        cv2.circle(picture, spot, round(size * 4), colour, -1, cv2.LINE_AA, 2)
 
 
 def _tag(picture: np.ndarray, text: str, corner: tuple[int, int], size: float, colour: tuple[int, int, int]) -> None:
@@ -151,7 +151,8 @@ def _tag(picture: np.ndarray, text: str, corner: tuple[int, int], size: float, c
     bottom = max(high + below + 2 * pad, corner[1])
     cv2.rectangle(picture, (left, bottom - high - below - 2 * pad), (left + wide + 2 * pad, bottom), colour, -1)
     ink = (255, 255, 255) if sum(colour) < 450 else (30, 30, 30)
-    cv2.putText(picture, text, (left + pad, bottom - below - pad), cv2.FONT_HERSHEY_SIMPLEX, size, ink, thick, cv2.LINE_AA)
+    start = (left + pad, bottom - below - pad)
+    cv2.putText(picture, text, start, cv2.FONT_HERSHEY_SIMPLEX, size, ink, thick, cv2.LINE_AA)
 
 
 class Window:

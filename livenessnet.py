@@ -426,10 +426,13 @@ def _converted(path: Path, labels: list[str]) -> Path:
         raise ModelError(f"{path}: takes {model.input_shape[1:]}, not the original's 32x32x3; train it again")
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
-        details = {"margin": ORIGINAL["margin"], "calibration": {"scale": 1.0, "offset": 0.0}, "dataset": str(path.name)}
+        unfitted = {"scale": 1.0, "offset": 0.0}
+        details = {"margin": ORIGINAL["margin"], "calibration": unfitted, "dataset": path.name}
         save(model, cached, labels, details)
     except OSError as error:
-        raise ModelError(f"{cached.parent}: cannot be written ({error.strerror}); the converted model goes there") from None
+        raise ModelError(
+            f"{cached.parent}: cannot be written ({error.strerror}); the converted model goes there"
+        ) from None
     return cached
 
 

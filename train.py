@@ -42,7 +42,7 @@ FEWEST = 8
 FEW, UNBALANCED = 100, 4
 # For crops that do not say when they were taken.
 USUAL_FPS = 30
-# The optimizer, as compared on unseen recordings: README, "How good is it?".
+# Of the recipe that was compared on unseen recordings (README, "How good is it?") as a whole, not one by one.
 WEIGHT_DECAY, LABEL_SMOOTHING, WARM_UP = 1e-2, 0.1, 0.25
 
 
@@ -260,7 +260,10 @@ def predict(model, examples: Examples, rows: np.ndarray) -> np.ndarray:
 def judge(raw: np.ndarray, calibration: dict, examples: Examples, rows: np.ndarray) -> tuple[np.ndarray, dict]:
     """Calibrated scores of the rows, float (N,), and their error rates by name."""
     scores = livenessnet.calibrate(raw, **calibration)
-    return scores, evaluation.evaluate(scores, examples.is_real[rows], examples.recordings[rows], examples.time_s[rows])
+    metrics = evaluation.evaluate(
+        scores, examples.is_real[rows], examples.recordings[rows], examples.time_s[rows]
+    )
+    return scores, metrics
 
 
 def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarray, args: argparse.Namespace,
@@ -403,7 +406,8 @@ def about(examples: Examples, metrics: dict[str, Rate], meaning: str, args: argp
     }
 
 
-def plot(path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, metrics: dict[str, Rate], meaning: str) -> None:
+def plot(path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, metrics: dict[str, Rate],
+         meaning: str) -> None:
     """The original's four curves and, beside them, how far apart the held-out scores of the classes lie."""
     import matplotlib
 
@@ -423,7 +427,8 @@ def plot(path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, met
     bins = np.linspace(0, 1, 41)
     for name, chosen, colour in (("fake", ~is_real, "#c0392b"), ("real", is_real, "#27ae60")):
         share = np.full(chosen.sum(), 100 / chosen.sum())
-        spread.hist(scores[chosen], bins, weights=share, alpha=0.65, color=colour, label=f"{name}, {chosen.sum()} crops")
+        label = f"{name}, {chosen.sum()} crops"
+        spread.hist(scores[chosen], bins, weights=share, alpha=0.65, color=colour, label=label)
     spread.axvline(0.5, color="#333333", linestyle="--", label="operating point")
     rates = [f"{name} {rate}" for name, rate in metrics.items()]
     spread.set(xlabel="p_real", ylabel="share of the class, %", xlim=(0, 1))
