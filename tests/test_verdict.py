@@ -51,6 +51,16 @@ def test_a_single_frame_decides_nothing():
     assert verdict.update(100, 0.0) == CHECKING
 
 
+def test_a_pause_is_no_evidence():
+    """A camera that stalls for most of a second brings one frame's worth of evidence, not a second's."""
+    verdict = Verdict()
+    verdict.update(0, REPLAY)
+    assert verdict.update(0.9, REPLAY) == CHECKING
+    steady = Verdict()
+    stream(steady, REPLAY, 0.2, 10)
+    assert verdict.confidence == steady.confidence
+
+
 @pytest.mark.parametrize("score", [0.5, None])
 def test_what_says_nothing_decides_nothing(score):
     assert {state for _, state in stream(Verdict(), score, 60, 30)} == {CHECKING}

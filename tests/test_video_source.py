@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,19 @@ def test_every_nth_frame_is_the_same_picture_as_without_skipping(sample, live_fr
         items = list(source.frames(50))
     assert [index for index, _, _ in items] == [0, 50, 100]
     np.testing.assert_array_equal([frame for _, _, frame in items], live_frames[::50])
+
+
+def test_broken_time_stamps_never_run_backwards(live_frames, write_video):
+    """A container that gives its frames no duration: the decoder invents times, and the last is 0."""
+    video = write_video(live_frames[:8])
+    data = bytearray(video.read_bytes())
+    start = data.index(b"stts") + 8  # version and flags behind the name
+    assert struct.unpack(">2I", data[start : start + 8]) == (1, 8)
+    data[start + 8 : start + 12] = bytes(4)
+    video.write_bytes(data)
+    with open_source(str(video)) as source:
+        times = [time_s for _, time_s, _ in source.frames()]
+    assert len(times) == 8 and times == sorted(set(times))
 
 
 def test_recordings_are_told_apart_whatever_their_name(sample, tmp_path):
