@@ -108,6 +108,7 @@ def watch(source, detector: FaceDetector, network: livenessnet.FastNet, challeng
     verdict, evidence = Verdict(), Evidence()
     state, prompt = CHECKING, None
     greeted, reported = None, None  # the visits that were last authorized and reported
+    last_score = 0.0  # outlives the visit: a failed challenge may be reported when the face has long gone
     began = time.monotonic()
     for index, time_s, frame in source.frames():
         faces = detector.detect(frame)
@@ -119,6 +120,7 @@ def watch(source, detector: FaceDetector, network: livenessnet.FastNet, challeng
             prompt = challenge.prompt
             tell(challenge.sentence, guard)
         evidence.add(time_s, frame, bool(len(faces)))
+        last_score = last_score if verdict.score is None else verdict.score
 
         # A face that fails the challenge may well score as live: the score is not what speaks against it.
         challenged = state == UNAUTHORIZED != verdict.state
@@ -137,7 +139,7 @@ def watch(source, detector: FaceDetector, network: livenessnet.FastNet, challeng
         if state == UNAUTHORIZED and reported != visit and (len(faces) or challenged):
             snapshot = annotate(frame, faces, state, score, CHALLENGE if challenged else "")
             reason = CHALLENGE if challenged else REPLAY
-            if guard.unauthorized(snapshot, evidence.frames(), verdict.score, source.name, reason):
+            if guard.unauthorized(snapshot, evidence.frames(), last_score, source.name, reason):
                 reported = visit
 
         if recorder:

@@ -25,6 +25,7 @@ import livenessnet
 from evaluation import Rate
 from face_detector import CROP_MARGIN
 from options import Parser, at_least_one, fail, positive
+from video_source import USUAL_FPS
 
 # Side in pixels of the network's input. At 32, the original's, a screen's edge is lost; 64 was no better than 48 on
 # unseen recordings, beyond what chance does between seeds, and takes half as long again.
@@ -40,8 +41,6 @@ EPOCH_CROPS = 128
 FEWEST = 8
 # Below and beyond these a model can be trained but should not be trusted: warned about.
 FEW, UNBALANCED = 100, 4
-# For crops that do not say when they were taken.
-USUAL_FPS = 30
 # Of the recipe that was compared on unseen recordings (README, "How good is it?") as a whole, not one by one.
 WEIGHT_DECAY, LABEL_SMOOTHING, WARM_UP = 1e-2, 0.1, 0.25
 

@@ -1,4 +1,5 @@
 import csv
+import json
 import os
 import pickle
 import re
@@ -7,12 +8,18 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 from conftest import ROOT, WEIGHTS, assert_one_line
 from sklearn.preprocessing import LabelEncoder
+
+import alerts
+import incident
+import liveness_main
+import livenessnet
 
 HEADER = ["frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict"]
 
@@ -200,3 +207,23 @@ def test_an_unwritable_log_does_not_stop_the_guard(watch, sample, tmp_path):
     (tmp_path / "AuthenticationInfo.log").mkdir()
     done = watch(sample.real, "--once")
     assert done.returncode == 0 and len(done.stderr.splitlines()) == 1 and "without a log" in done.stderr
+
+
+def test_a_failed_challenge_is_reported_when_the_face_has_long_gone(detector, trained, tmp_path):
+    """By then the visit, and with it the score, is forgotten."""
+
+    class Failed:
+        prompt, sentence, visit = None, "", 1
+
+        def update(self, *_):
+            return liveness_main.UNAUTHORIZED
+
+    empty = np.full((120, 160, 3), 90, np.uint8)
+    source = SimpleNamespace(live=False, name="camera 0", frames=lambda: iter([(0, 0.0, empty)]))
+    guard = alerts.Alerts(alerts.load_settings(None), tmp_path / "incidents", rehearsal=True, voice=False)
+    options = SimpleNamespace(output=None, once=True, timeout=None)
+    network = livenessnet.load(trained.model, trained.le)
+    assert liveness_main.watch(source, detector, network, Failed(), guard, None, None, options) == "unauthorized"
+    guard.close()
+    (record,) = (tmp_path / "incidents").glob("*/incident.json")
+    assert json.loads(record.read_text())["reason"] == incident.CHALLENGE
