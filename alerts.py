@@ -50,6 +50,9 @@ LOCK_FAILED_SENTENCE = "Warning. This workstation could not be locked."
 LOCK_COMMAND_LIMIT_S = 3.0
 FOREGROUND_LOCKER_S = 1.0       # the user's command still runs then: it is a locker that stays
 LOCK_CONFIRM_S = 2.0            # desktops take up to a second to show their lock screen
+# While the screen stays locked each further incident doubles the cool-down, up to this: a photo left before the
+# camera overnight must not fill the disk.
+LONGEST_COOLDOWN_S = 3600.0
 KEEP_LIMIT_S = 15.0             # close() waits this long for the disk and the lock, whatever its time-out
 LOCATION_SIZE_LIMIT = 65536     # bytes
 
@@ -292,6 +295,30 @@ def _lock_by_desktop() -> Lock:
                 "; ".join(problems) or "no locker found: set command in [lock] of alerts.toml")
 
 
+def screen_locked() -> bool:
+    """Whether the system says that the screen is locked; a desktop locker that tells nobody is not seen."""
+    if sys.platform == "win32":
+        return _windows_locked()
+    if sys.platform == "darwin":
+        return '"CGSSessionScreenIsLocked"=Yes' in _ask(["ioreg", "-n", "Root", "-d1"])
+    session = _linux_session()
+    return _ask(["loginctl", "show-session", *session, "-p", "LockedHint", "--value"]) == "yes"
+
+
+def _windows_locked() -> bool:
+    """WTSQuerySessionInformation(WTSSessionInfoEx): the flags of the caller's session, 0 for locked.
+
+    Source: Microsoft's reference of WTSINFOEX_LEVEL1_W, whose numbers hold from Windows 8 on.
+    """
+    api, information, size = ctypes.WinDLL("wtsapi32"), ctypes.POINTER(ctypes.c_int32)(), ctypes.c_uint32()
+    if not api.WTSQuerySessionInformationW(None, -1, 25, ctypes.byref(information), ctypes.byref(size)):
+        return False
+    # level, padding, session, connection state, flags
+    locked = information[0] == 1 and information[4] == 0
+    api.WTSFreeMemory(information)
+    return locked
+
+
 def _run(command: list[str], stays: bool = False) -> str:
     """Run a command; return what went wrong or "". With `stays`, running on in the foreground is right."""
     # A file, not a pipe: a locker that goes to the background keeps a pipe open for ever.
@@ -493,6 +520,8 @@ class Alerts:
         self._last_kept = threading.Event()     # of the latest job: earlier ones are dealt with before it
         self._last_kept.set()
         self._next_incident = 0.0
+        self._cooldown_s = settings.incidents.cooldown_s
+        self._lock_reported = False     # the owner knows of the lock that the screen is under
         self._latest: Incident | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="incidents", daemon=True)
@@ -522,11 +551,19 @@ class Alerts:
     def authorized(self, score: float) -> None:
         """Welcome an authorized user; call it once per visit. `score` is p_real in 0..1."""
         log.info("authorized: score %.3f", score)
+        self._lock_reported = False
         self._sounds.say(AUTHORIZED_SENTENCE, overtake=True)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the cool-down after the last incident is over."""
+        return not self._closed and time.monotonic() >= self._next_incident
 
     def unauthorized(self, snapshot: np.ndarray, evidence: list[np.ndarray], score: float, source: str,
                      reason: str = REPLAY) -> bool:
         """Act on an unauthorized face. Returns at once; False during the cool-down, when nothing is done.
+
+        While the screen stays locked after an incident, further ones are kept, ever more rarely, but not mailed.
 
         Parameters
         ----------
@@ -536,10 +573,9 @@ class Alerts:
         score: p_real in 0..1. reason: incident.REPLAY or incident.CHALLENGE.
         source: the camera index, file or URL that was watched.
         """
-        now = time.monotonic()
-        if self._closed or now < self._next_incident:
+        if not self.ready:
             return False
-        self._next_incident = now + self._settings.incidents.cooldown_s
+        self._next_incident = time.monotonic() + self._cooldown_s
         job = _Job(snapshot, list(evidence), score, source, reason, time.perf_counter(), threading.Event())
         self._last_kept = job.kept
         self._jobs.put(job)
@@ -573,8 +609,16 @@ class Alerts:
 
     def _respond(self, job: _Job) -> None:
         source = _without_credentials(job.source)
-        case = incident.create(self._root, job.snapshot, job.score, source, self._rehearsal,
-                               self._first_states(), job.reason)
+        states, base_s = self._first_states(), self._settings.incidents.cooldown_s
+        self._lock_reported = self._lock_reported and screen_locked()
+        if self._lock_reported:
+            if self._mail:
+                states["mail"] = {"state": "off", "reason": "the screen is locked, and the owner was told"}
+            self._cooldown_s = min(max(base_s, LONGEST_COOLDOWN_S), 2 * max(self._cooldown_s, 1.0))
+        else:
+            self._cooldown_s = base_s
+        self._next_incident = time.monotonic() + self._cooldown_s
+        case = incident.create(self._root, job.snapshot, job.score, source, self._rehearsal, states, job.reason)
         self._latest = case
         log.warning("unauthorized: %s, score %.3f, incident %s in %s", job.reason, job.score, case.name,
                     case.folder or "memory only")
@@ -594,6 +638,7 @@ class Alerts:
                 self._record_lock(case, confirmed, after_ms)
             if confirmed.state in ("failed", "unconfirmed"):
                 self._sounds.say(LOCK_FAILED_SENTENCE)
+            self._lock_reported = confirmed.state in ("accepted", "confirmed")
         if not self._rehearsal:
             self._reporter.add(case)
 

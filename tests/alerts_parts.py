@@ -224,6 +224,14 @@ class LoginManager:
         assert self._call("AddMethod", "string:org.freedesktop.login1.Manager", "string:LockSession",
                           "string:s", "string:", f"string:{code}")
 
+    def unlock(self) -> None:
+        """As the owner does, with a password."""
+        assert subprocess.run(
+            ["dbus-send", f"--bus={self.address}", "--print-reply", "--dest=org.freedesktop.login1",
+             "/org/freedesktop/login1/session/3", "org.freedesktop.DBus.Properties.Set",
+             "string:org.freedesktop.login1.Session", "string:LockedHint", "variant:boolean:false"],
+            stdout=subprocess.DEVNULL).returncode == 0
+
     def calls(self) -> str:
         return self._log.read_text()
 

@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -11,10 +12,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from alerts_parts import (
+    PASSWORD,
     LoginManager,
+    MailServer,
     alsa_file_card,
     loudest_tone_hz,
+    mail_settings,
+    make_certificate,
     missing_for_lock,
+    picture,
+    read_record,
     wait_for,
     web_server,
 )
@@ -254,6 +261,46 @@ def test_linux_locks_the_callers_session_and_sees_it_locked(login_manager):
 
 @linux
 @needs_logind
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+def test_a_screen_that_stays_locked_is_mailed_about_once(login_manager, tmp_path, monkeypatch):
+    """Incidents are kept all the same, ever more rarely; after an unlock there is a mail again."""
+    login_manager.answer_lock_with('objects["/org/freedesktop/login1/session/" + args[0]].UpdateProperties('
+                                   '"org.freedesktop.login1.Session", {"LockedHint": dbus.Boolean(True)})')
+    certificate = make_certificate(tmp_path)
+    server = MailServer(certificate, "tls")
+    server.start()
+    monkeypatch.setenv(alerts.PASSWORD_VARIABLE, PASSWORD)
+    settings = mail_settings(server, certificate, tmp_path, extra="[incidents]\ncooldown_s = 0\n")
+    settings.write_text(re.sub("(?m)^command = .*", "", settings.read_text()))  # the platform's own way
+    root = tmp_path / "incidents"
+    guard = alerts.Alerts(alerts.load_settings(settings), root, voice=False)
+
+    def another_incident() -> dict:
+        known = set(root.glob("[0-9]*"))
+        assert guard.unauthorized(picture(), [], 0.03, "0")
+        wait_for(lambda: set(root.glob("[0-9]*")) - known)
+        (folder,) = set(root.glob("[0-9]*")) - known
+        wait_for(lambda: read_record(folder)["actions"]["lock"]["state"] == "confirmed")
+        wait_for(lambda: read_record(folder)["actions"]["mail"]["state"] != "waiting")
+        return read_record(folder)["actions"]["mail"]
+
+    try:
+        assert another_incident()["state"] == "sent"
+        mail = another_incident()
+        assert mail["state"] == "off" and "locked" in mail["reason"]
+        assert not guard.ready, "the pause has not grown"
+        login_manager.unlock()
+        wait_for(lambda: guard.ready)
+        assert another_incident()["state"] == "sent"
+        assert guard.ready
+    finally:
+        guard.close(0.5)
+        server.stop()
+    assert len(server.accepted) == 2
+
+
+@linux
+@needs_logind
 def test_lock_signal_nobody_heeds_falls_back_to_the_desktops_locker(login_manager, desktop_locker,
                                                                     monkeypatch):
     monkeypatch.setattr(alerts, "LOCK_CONFIRM_S", 0.3)
@@ -342,6 +389,32 @@ def test_macos_calls_the_login_framework_and_behind_it_the_display_sleep(monkeyp
     monkeypatch.setattr(ctypes, "CDLL", gone)
     assert alerts.lock_workstation([]).state == "unconfirmed"
     assert calls[1:] == [["pmset", "displaysleepnow"]]
+
+
+@pytest.mark.parametrize("flags, locked", [(0, True), (1, False)])
+def test_windows_is_asked_whether_the_session_is_locked(monkeypatch, flags, locked):
+    answer = (ctypes.c_int32 * 5)(1, 0, 7, 0, flags)
+    freed = []
+
+    def query(server, session, kind, information, size):
+        assert (server, session, kind) == (None, -1, 25)
+        information._obj.contents = ctypes.c_int32.from_buffer(answer)
+        return 1
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "WinDLL", lambda name: SimpleNamespace(
+        WTSQuerySessionInformationW=query, WTSFreeMemory=lambda pointer: freed.append(pointer[4])), raising=False)
+    assert alerts.screen_locked() is locked and freed == [flags]
+
+
+@pytest.mark.parametrize("line, locked", [('"CGSSessionScreenIsLocked"=Yes,', True), ('"kCGSSessionUserID"=501', False)])
+def test_macos_is_asked_whether_the_session_is_locked(monkeypatch, tmp_path, line, locked):
+    script = tmp_path / "ioreg"
+    script.write_text(f"#!/bin/sh\necho '    \"IOConsoleUsers\" = ({{{line}}})' $1 $2 $3\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert alerts.screen_locked() is locked
 
 
 # --- location ------------------------------------------------------------------------------------------
