@@ -16,7 +16,6 @@ what the owner gets, `sound.py` for the processes that speak and sound the alarm
 import contextlib
 import ctypes
 import dataclasses
-import difflib
 import functools
 import json
 import logging
@@ -25,9 +24,7 @@ import os
 import queue
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -35,6 +32,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+# Whatever only an incident needs is imported where it is needed, in these modules too: the guard starts often.
 import incident
 from incident import REPLAY, Incident, clean
 from mail import (KEYRING_SERVICE, PASSWORD_VARIABLE, EmailSettings, MailDelayed, MailRefused, Reporter,
@@ -55,6 +53,7 @@ LOCK_CONFIRM_S = 2.0            # desktops take up to a second to show their loc
 LONGEST_COOLDOWN_S = 3600.0
 KEEP_LIMIT_S = 15.0             # close() waits this long for the disk and the lock, whatever its time-out
 LOCATION_SIZE_LIMIT = 65536     # bytes
+SETTINGS_SIZE_LIMIT = 65536     # bytes
 
 
 class SettingsError(Exception):
@@ -114,12 +113,14 @@ def load_settings(path: Path | None) -> Settings:
     import tomllib
 
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            content = tomllib.loads(_settings_text(path, file.read(SETTINGS_SIZE_LIMIT + 1)))
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
+    # Plain ValueError: a number of more than 4300 digits.
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: is not valid TOML: {clean(error)}") from None
     sections = {field.name: field.type for field in dataclasses.fields(Settings)}
     for name, table in content.items():
@@ -132,6 +133,12 @@ def load_settings(path: Path | None) -> Settings:
     settings = Settings(**{name: _section(path, name, sections[name], table)
                            for name, table in content.items()})
     return _check(path, settings)
+
+
+def _settings_text(path: Path, data: bytes) -> str:
+    if len(data) > SETTINGS_SIZE_LIMIT:
+        raise SettingsError(f"{path}: is far too large for settings; name another file with --alerts")
+    return data.decode("utf-8-sig")     # Windows' Notepad may put its mark at the beginning
 
 
 def _section(path: Path, name: str, kind: type, table: dict):
@@ -148,6 +155,8 @@ def _section(path: Path, name: str, kind: type, table: dict):
                 if wanted == list[str] else type(value) is wanted)
         if not fits:
             raise SettingsError(f"{path}: {key} in [{name}] must be {_KINDS[wanted]}")
+        if "\0" in (value if wanted is str else "".join(value) if wanted == list[str] else ""):
+            raise SettingsError(f"{path}: {key} in [{name}] must not contain a NUL character")
         if key in _RANGES and not _RANGES[key][0] <= value <= _RANGES[key][1]:
             low, high = _RANGES[key]
             raise SettingsError(f"{path}: {key} in [{name}] must be from {low:g} to {high:g}")
@@ -163,6 +172,8 @@ def _refuse_secret(path: Path, key: str) -> None:
 
 
 def _suggestion(name: str, known: dict) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
 
@@ -182,9 +193,9 @@ def _check(path: Path, settings: Settings) -> Settings:
         if clean(address, 320) != address or not re.fullmatch(r"[^@\s,]+@[^@\s,]+", parseaddr(address)[1]):
             raise SettingsError(f"{path}: {key} in [email] must be one mail address, like me@example.com")
     if email.ca_file:
-        ca_file = path.parent / Path(email.ca_file).expanduser()
-        if not ca_file.is_file():
-            raise SettingsError(f"{path}: ca_file in [email]: there is no file {ca_file}")
+        ca_file = path.parent / os.path.expanduser(email.ca_file)
+        if not os.path.isfile(ca_file):
+            raise SettingsError(f"{path}: ca_file in [email]: there is no file {clean(ca_file)}")
         email = dataclasses.replace(email, ca_file=str(ca_file))
     if settings.location.url and not re.match(r"https?://[^/]", settings.location.url):
         raise SettingsError(f'{path}: url in [location] must begin with https:// (or be "" for none)')
@@ -206,6 +217,8 @@ class Lock(NamedTuple):
 DESKTOP_LOCKERS = (["xdg-screensaver", "lock"], ["cinnamon-screensaver-command", "--lock"],
                    ["mate-screensaver-command", "--lock"], ["xflock4"], ["dm-tool", "lock"],
                    ["swaylock", "-f"], ["i3lock"])
+# The ways after which the system can be asked whether the screen is locked.
+CONFIRMABLE = ("loginctl", "LockWorkStation", "SACLockScreenImmediate")
 MACOS_LOGIN_FRAMEWORK = "/System/Library/PrivateFrameworks/login.framework/Versions/Current/login"
 MACOS_DISPLAY_SLEEP = ["pmset", "displaysleepnow"]
 
@@ -223,18 +236,20 @@ def lock_workstation(command: list[str]) -> Lock:
 
 
 def confirm_lock(lock: Lock) -> Lock:
-    """Look whether a lock that the login manager accepted has come; if not, try the desktop's lockers.
+    """Look whether a lock that the system accepted has come; on Linux, if not, try the desktop's lockers.
 
-    Emitting logind's lock signal succeeds even when no desktop listens for it.
+    Emitting logind's lock signal succeeds even when no desktop listens for it. What a locker of the user's own does
+    is not looked into.
     """
-    if lock.state != "accepted" or not lock.how.startswith("loginctl"):
+    if lock.state != "accepted" or not lock.how.startswith(CONFIRMABLE):
         return lock
-    session = lock.how.split()[2:]
     deadline = time.monotonic() + LOCK_CONFIRM_S
-    while session and time.monotonic() < deadline:
-        if _ask(["loginctl", "show-session", session[0], "-p", "LockedHint", "--value"]) == "yes":
+    while time.monotonic() < deadline:
+        if screen_locked():
             return lock._replace(state="confirmed")
         time.sleep(0.1)
+    if not lock.how.startswith("loginctl"):
+        return lock
     fallback = _lock_by_desktop()
     if fallback.state == "accepted":
         return fallback._replace(reason=lock.reason)
@@ -321,6 +336,9 @@ def _windows_locked() -> bool:
 
 def _run(command: list[str], stays: bool = False) -> str:
     """Run a command; return what went wrong or "". With `stays`, running on in the foreground is right."""
+    import subprocess
+    import tempfile
+
     # A file, not a pipe: a locker that goes to the background keeps a pipe open for ever.
     with tempfile.TemporaryFile() as complaints:
         try:
@@ -347,6 +365,8 @@ def _run(command: list[str], stays: bool = False) -> str:
 
 def _ask(command: list[str]) -> str:
     """A command's answer, "" when it has none."""
+    import subprocess
+
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
                               stderr=subprocess.DEVNULL, timeout=1.0).stdout.strip()
@@ -523,26 +543,32 @@ class Alerts:
         self._cooldown_s = settings.incidents.cooldown_s
         self._lock_reported = False     # the owner knows of the lock that the screen is under
         self._latest: Incident | None = None
+        self._latest_s = 0.0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="incidents", daemon=True)
         self._thread.start()
 
     @property
     def status(self) -> str:
-        """What has become of the latest incident, in a few words; "" before the first one."""
+        """What has really been done about the latest incident so far, for the banner; "" before there is one.
+
+        "workstation locked" only where the system confirmed it, "lock requested" where it merely took the request.
+        With how long ago it was, when it was not just now: nothing more is done during the cool-down.
+        """
         case = self._latest
         if case is None:
             return ""
         if self._rehearsal:
-            return "rehearsal: nothing locked or mailed"
-        actions = case.record["actions"]
-        lock = {"pending": "locking", "accepted": "workstation locked", "confirmed": "workstation locked",
-                "unconfirmed": "lock NOT CONFIRMED", "failed": "lock FAILED",
-                "off": "lock off"}[actions["lock"]["state"]]
-        mail = {"waiting": "mail waiting" if actions["mail"].get("reason") else "mailing the owner",
-                "sent": "owner notified", "refused": "mail REFUSED", "off": "mail off"}
-        saved = [] if case.folder else ["incident NOT SAVED"]
-        return ", ".join([*saved, lock, mail[actions["mail"]["state"]]])
+            return "rehearsal, nothing locked or mailed"
+        lock, mail = case.record["actions"]["lock"], case.record["actions"]["mail"]
+        told = {"waiting": "mail waiting" if mail.get("reason") else "notifying the owner",
+                "sent": "owner notified", "refused": "MAIL REFUSED",
+                "off": "owner notified before" if mail.get("reason") else "snapshot kept" if case.folder else ""}
+        done = ["" if case.folder else "INCIDENT NOT SAVED",
+                {"pending": "locking", "accepted": "lock requested", "confirmed": "workstation locked",
+                 "unconfirmed": "LOCK NOT CONFIRMED", "failed": "LOCK FAILED", "off": ""}[lock["state"]],
+                told[mail["state"]]]
+        return ", ".join(phrase for phrase in done if phrase) + _ago(time.monotonic() - self._latest_s)
 
     def say(self, text: str, overtake: bool = False) -> None:
         """Queue a sentence; with `overtake` it takes the place of all those not yet begun."""
@@ -576,6 +602,7 @@ class Alerts:
         if not self.ready:
             return False
         self._next_incident = time.monotonic() + self._cooldown_s
+        self._latest, self._latest_s = None, time.monotonic()   # what was done about the last one is not about this
         job = _Job(snapshot, list(evidence), score, source, reason, time.perf_counter(), threading.Event())
         self._last_kept = job.kept
         self._jobs.put(job)
@@ -668,6 +695,13 @@ class Alerts:
         if self._alarm:
             self._sounds.alarm(recorder("alarm"))
         self._sounds.say(UNAUTHORIZED_SENTENCE, overtake=True, on_end=recorder("voice"))
+
+
+def _ago(seconds: float) -> str:
+    """In steps that do not keep a banner changing all the time; "" for just now."""
+    if seconds < 10:
+        return ""
+    return f" ({seconds // 10 * 10:.0f} s ago)" if seconds < 60 else f" ({seconds // 60:.0f} min ago)"
 
 
 def _without_credentials(source: str) -> str:

@@ -34,7 +34,6 @@ before the camera can answer, not that it is flesh.
 """
 
 import math
-import secrets
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -138,11 +137,15 @@ def pose(face: np.ndarray) -> float:
 
 def draw_turns(count: int) -> list[str]:
     """So many turns, each left or right by the toss of a coin that nobody can foresee."""
+    import secrets
+
     return [secrets.choice((LEFT, RIGHT)) for _ in range(count)]
 
 
 def draw_pause() -> float:
     """Seconds between a frontal pose and the prompt."""
+    import secrets
+
     return SHORTEST_PAUSE_S + (LONGEST_PAUSE_S - SHORTEST_PAUSE_S) * secrets.randbelow(1000) / 999
 
 

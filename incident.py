@@ -12,11 +12,9 @@ the owner writes or mails.
 """
 
 import contextlib
-import getpass
 import json
 import logging
 import os
-import socket
 import sys
 import threading
 import time
@@ -134,6 +132,8 @@ def sample(public: str | None, location: dict) -> tuple[dict, bytes]:
 
 def _new_record(score: float, source: str, rehearsal: bool, actions: dict[str, dict],
                 reason: str = REPLAY) -> dict:
+    import socket
+
     now = datetime.now(timezone.utc)
     name = f"{now:%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
     return {
@@ -236,6 +236,8 @@ def clean(text: object, limit: int = 120) -> str:
 
 
 def _user() -> str:
+    import getpass
+
     try:
         return clean(getpass.getuser())
     except (OSError, KeyError, ImportError):    # a user id without a name
@@ -244,6 +246,8 @@ def _user() -> str:
 
 def _local_address() -> str:
     """The address this computer uses towards the internet. Connecting a UDP socket sends nothing."""
+    import socket
+
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))     # TEST-NET-1, RFC 5737

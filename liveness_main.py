@@ -6,71 +6,100 @@
     python liveness_main.py --model liveness.model --le le.pickle --once --challenge 2          # a stricter one
 
 Exit status: 0 finished, quit, or (--once) authorized; 1 (--once) unauthorized; 2 wrong usage, unreadable file or
-configuration, camera that cannot be opened; 3 (--once) no verdict in time.
+configuration, camera that cannot be opened or is lost; 3 (--once) no verdict in time.
 """
 
 import argparse
 import contextlib
+import json
 import logging
-import logging.handlers
-import queue
+import os
+import signal
 import sys
-import time
-from collections import deque
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+# NumPy's algebra starts a thread for each core and spends 20 to 60 ms on it; nothing here multiplies matrices with it.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Windows opens some cameras after a minute without it (OpenCV issue 17687); OpenCV reads it when it is imported.
+os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 
-import alerts
-import livenessnet
-from challenge import Challenge
-from display import DisplayError, Recorder, Window, annotate, mirrored
-from face_detector import DetectorError, FaceDetector, cut
-from incident import CHALLENGE, REPLAY
-from options import Parser, fail, positive, share
-from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
-from video_source import SourceError, open_source
+import cv2  # noqa: E402
 
-log = logging.getLogger("liveness")
+import livenessnet  # noqa: E402
+from face_detector import DetectorError, FaceDetector  # noqa: E402
+from options import Parser, at_least_one, fail, positive, share  # noqa: E402
+from verdict import AUTHORIZED, CHECKING, LOOSEST, STRICTEST, UNAUTHORIZED, Verdict  # noqa: E402
+from video_source import SourceError, open_source  # noqa: E402
+
+# What is not needed for opening camera, model and detector is imported while they are being opened.
+if TYPE_CHECKING:
+    import alerts
+    from authenticator import Look
 
 LOG_FILE = "AuthenticationInfo.log"
-LOG_SIZE, LOG_COUNT = 1_000_000, 3
 GREETING = "Welcome. Please look at the camera."
 NO_VERDICT = 3
 STATUS = {AUTHORIZED: 0, UNAUTHORIZED: 1, CHECKING: NO_VERDICT}
-# An incident keeps so many raw frames, this far apart: about the second that led to the verdict.
-EVIDENCE_FRAMES, EVIDENCE_GAP_S = 10, 0.1
+# What ends the program as quitting does; which of them there are depends on the system.
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+
+
+class OptionsError(Exception):
+    """Options that do not go together; the message is one line that says what to do."""
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
-    with contextlib.ExitStack() as stack:
-        stack.callback(start_log(Path(LOG_FILE)).stop)
+    with interruption() as stop:
+        try:
+            return run(args, stop)
+        except KeyboardInterrupt:   # before the first frame
+            return NO_VERDICT if args.once else 0
+
+
+def run(args: argparse.Namespace, stop: "Stop") -> int:
+    """Start opening the parts, and meanwhile read the settings and open the log."""
+    parts = None if args.test_alerts else Parts(args)
+    import alerts
+    from display import DisplayError
+    from log_file import LOGGER, log_to
+
+    with log_to(Path(LOG_FILE)):
         try:
             settings = alerts.load_settings(args.alerts)
             if args.test_alerts:
                 return alerts.test_alerts(
                     settings, voice=not args.no_voice, lock=not args.no_lock, email=not args.no_email
                 )
-            return authenticate(args, settings, stack)
+            with contextlib.ExitStack() as stack:
+                return authenticate(args, settings, parts, stop, stack)
         except (
-            alerts.SettingsError, DetectorError, DisplayError, SourceError, livenessnet.ModelError
+            alerts.SettingsError, DetectorError, DisplayError, OptionsError, SourceError, livenessnet.ModelError
         ) as error:
-            log.error("%s", error)
+            logging.getLogger(LOGGER).error("%s", error)
             return fail(str(error))
 
 
-def authenticate(args: argparse.Namespace, settings: alerts.Settings, stack: contextlib.ExitStack) -> int:
+def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "Parts", stop: "Stop",
+                 stack: contextlib.ExitStack) -> int:
     """Set up the parts, watch until the end, report."""
-    network = livenessnet.load(args.model, args.le)
-    detector = FaceDetector(args.detector, args.confidence)
-    source = stack.enter_context(open_source(args.source))
+    from alerts import Alerts
+    from authenticator import Authenticator
+    from challenge import Challenge
+    from display import Recorder, Window
+    from session import Ending, log, watch
+
+    source = stack.enter_context(parts.source())
+    network, detector = parts.network.result(), parts.detector.result()
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
     recorder = None
     if args.output or args.scores:
         recorder = Recorder(args.output, args.scores, source.fps, source.live)
-    guard = alerts.Alerts(
+    guard = Alerts(
         settings, incidents=args.incidents, rehearsal=not (source.live or args.arm),
         voice=not args.no_voice, lock=not args.no_lock, email=not args.no_email,
     )
@@ -79,128 +108,110 @@ def authenticate(args: argparse.Namespace, settings: alerts.Settings, stack: con
     if not args.no_display:
         window = Window()
         stack.callback(window.close)
+    authenticator = Authenticator(
+        detector, network, Verdict(args.false_pass, args.false_lock),
+        Challenge(args.challenge) if args.challenge else None,
+    )
 
     log.info("watching %s with %s", source.name, args.model)
     guard.say(GREETING)
-    challenge = Challenge(args.challenge) if args.challenge else None
-    state = CHECKING
+    stop.gently()
     try:
-        state = watch(source, detector, network, challenge, guard, window, recorder, args)
-    except KeyboardInterrupt:
-        log.info("interrupted")
+        look, time_s = watch(
+            source, authenticator, guard, window, recorder, Ending(args.once, args.timeout, args.camera_timeout), stop
+        )
     finally:
+        log.info("finished")
         if recorder:
             recorder.close()
-    log.info("finished")
-    if not args.once:
-        return 0
-    if state == CHECKING:
-        print(f"{source.name}: no verdict", file=sys.stderr)
+    return answer(source.name, look, time_s, args.json) if args.once else 0
+
+
+def answer(source: str, look: "Look | None", time_s: float, as_json: bool) -> int:
+    """Print the gate's answer on one line and return its status."""
+    from session import tell
+
+    state = look.state if look else CHECKING
+    if as_json:
+        verdict = None if state == CHECKING else state
+        score = round(look.score, 4) if verdict else None
+        tell(json.dumps({"verdict": verdict, "score": score, "time_s": round(time_s, 2), "source": source}))
+    elif state == CHECKING:
+        print(f"{source}: no verdict", file=sys.stderr)
+    else:
+        tell(f"{source}: {state} after {time_s:.2f} s")
     return STATUS[state]
 
 
-def watch(source, detector: FaceDetector, network: livenessnet.FastNet, challenge: Challenge | None,
-          guard: alerts.Alerts, window: Window | None, recorder: Recorder | None, args: argparse.Namespace) -> str:
-    """The frame loop: find faces, score them, weigh the evidence, challenge, act on a verdict, show.
+class Parts:
+    """Source, network and detector, which are opened at the same time: OpenCV lets go of Python's lock."""
 
-    Returns the last state.
-    """
-    verdict, evidence = Verdict(), Evidence()
-    state, prompt = CHECKING, None
-    greeted, reported = None, None  # the visits that were last authorized and reported
-    last_score = 0.0  # outlives the visit: a failed challenge may be reported when the face has long gone
-    began = time.monotonic()
-    for index, time_s, frame in source.frames():
-        faces = detector.detect(frame)
-        scores = score_faces(network, frame, faces)
-        before = state
-        state, visit = verdict.update(time_s, min(scores, default=None)), (verdict.visit, 0)
-        if challenge:
-            state, visit = challenge.update(time_s, faces, state), (verdict.visit, challenge.visit)
-            prompt = challenge.prompt
-            tell(challenge.sentence, guard)
-        evidence.add(time_s, frame, bool(len(faces)))
-        last_score = last_score if verdict.score is None else verdict.score
+    def __init__(self, args: argparse.Namespace):
+        # A thread for each frame's few milliseconds costs a third more of the processor's time than it gains.
+        cv2.setNumThreads(1)
+        self.network = Background(livenessnet.load, args.model, args.le)
+        self.detector = Background(FaceDetector, args.detector, args.confidence)
+        self._source_args = args.source, args.width, args.height, args.fps
+        # macOS asks whether the program may use the camera, and does so in the main thread alone.
+        in_main_thread = sys.platform == "darwin" and args.source.isdecimal()
+        self._source = None if in_main_thread else Background(open_source, *self._source_args)
 
-        # A face that fails the challenge may well score as live: the score is not what speaks against it.
-        challenged = state == UNAUTHORIZED != verdict.state
-        score = None if challenged else verdict.score
-        note = guard.status if state == UNAUTHORIZED else ""
-        picture, shown = draw(frame, faces, bool(args.output), bool(window), source.live, state, score, note, prompt)
-        if state != before:
-            log.info("%s at %.2f s of %s", state, time_s, source.name)
-            if state != CHECKING:
-                print(f"{source.name}: {state} after {time_s:.2f} s", flush=True)
-        if state == AUTHORIZED and greeted != visit:
-            greeted = visit
-            guard.authorized(verdict.score)
-        # Asked again while it lasts: a visit that began within the cool-down is reported after it.
-        # A challenge can fail by the face's going away.
-        if state == UNAUTHORIZED and reported != visit and (len(faces) or challenged):
-            snapshot = annotate(frame, faces, state, score, CHALLENGE if challenged else "")
-            reason = CHALLENGE if challenged else REPLAY
-            if guard.unauthorized(snapshot, evidence.frames(), last_score, source.name, reason):
-                reported = visit
-
-        if recorder:
-            recorder.put(time_s, picture, score_rows(index, time_s, faces, scores, state))
-        # A file plays at its own pace where somebody watches, and as fast as it can elsewhere.
-        wait_s = 0 if source.live else time_s - (time.monotonic() - began)
-        if window and not window.show(shown, max(0, wait_s)):
-            break
-        if args.once and state != CHECKING:
-            break
-        if args.timeout and time_s >= args.timeout:
-            break
-    return state
+    def source(self):
+        """The source, once it is open. Raises SourceError."""
+        return self._source.result() if self._source else open_source(*self._source_args)
 
 
-def draw(frame: np.ndarray, faces: np.ndarray, output: bool, window: bool, live: bool,
-         *signs) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """The pictures for the video and for the window, None where not wanted.
+class Background:
+    """A call in a thread of its own, which does not keep the program from ending."""
 
-    Who stands before a camera wants a mirror; a recording, and whoever watches one, wants the truth.
-    """
-    recorded = annotate(frame, faces, *signs) if output or (window and not live) else None
-    return recorded, annotate(*mirrored(frame, faces), *signs) if window and live else recorded
+    def __init__(self, call: Callable, *args):
+        self._call, self._args = call, args
+        self._value, self._error = None, None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
 
+    def result(self):
+        """Wait for what the call returns, or raise what it raised."""
+        self._thread.join()
+        if self._error:
+            raise self._error
+        return self._value
 
-def tell(sentence: str, guard: alerts.Alerts) -> None:
-    """Speak and log what the challenge has to say; a prompt that came late would be worse than none."""
-    if sentence:
-        log.info("challenge: %s", sentence)
-        guard.say(sentence, overtake=True)
-
-
-def score_faces(network: livenessnet.FastNet, frame: np.ndarray, faces: np.ndarray) -> list[float]:
-    """p_real of every face in the frame, 0 to 1."""
-    if not len(faces):
-        return []
-    windows = [cut(frame, face[:4], network.margin, network.input_size)[0] for face in faces]
-    return network.p_real(np.stack(windows)).tolist()
+    def _run(self) -> None:
+        try:
+            self._value = self._call(*self._args)
+        except BaseException as error:  # whatever it is, it belongs to whoever waits for the result
+            self._error = error
 
 
-def score_rows(index: int, time_s: float, faces: np.ndarray, scores: list[float], state: str) -> list[tuple]:
-    return [
-        (index, f"{time_s:.3f}", *(round(float(v)) for v in face[:4]), f"{face[14]:.4f}", f"{score:.6f}", state)
-        for face, score in zip(faces, scores)
-    ]
-
-
-class Evidence:
-    """The last raw frames with a face, a little apart from each other: what an incident keeps."""
+class Stop:
+    """What Ctrl-C and its kind do: break off at once at first, and end after the frame at hand once it is gentle."""
 
     def __init__(self):
-        self._frames: deque[np.ndarray] = deque(maxlen=EVIDENCE_FRAMES)
-        self._last_s = float("-inf")
+        self.asked, self._gentle = False, False
 
-    def add(self, time_s: float, frame: np.ndarray, has_face: bool) -> None:
-        if has_face and time_s - self._last_s >= EVIDENCE_GAP_S:
-            self._frames.append(frame)
-            self._last_s = time_s
+    def gently(self) -> None:
+        self._gentle = True
 
-    def frames(self) -> list[np.ndarray]:
-        return list(self._frames)
+    def __call__(self, *_) -> None:
+        """As a signal handler."""
+        self.asked = True
+        if not self._gentle:
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def interruption() -> Iterator[Stop]:
+    """Route the signals that ask a program to end to one Stop, until the block is left."""
+    stop = Stop()
+    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    # Started with nohup, a program is not to hear of the terminal's end.
+    before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -210,11 +221,21 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-d", "--detector", default="face_detector", help="folder of the face detector's weights")
     parser.add_argument("-c", "--confidence", type=share, default=0.5, help="lowest score of a face, 0 to 1 (0.5)")
     parser.add_argument("--source", default="0", help="camera number, video file or stream address (0)")
+    parser.add_argument("--width", type=at_least_one, help="ask the camera for pictures so wide, in pixels")
+    parser.add_argument("--height", type=at_least_one, help="... and so high")
+    parser.add_argument("--fps", type=positive, help="... and so many a second")
+    parser.add_argument("--camera-timeout", type=positive, default=300, metavar="SECONDS",
+                        help="end when the camera has shown nothing for so long (300)")
     parser.add_argument("--arm", action="store_true", help="let a video file have consequences, as a camera has")
     parser.add_argument("--once", action="store_true", help="stop at the first verdict; the exit status tells it")
     parser.add_argument("--timeout", type=positive, help="with --once: seconds to wait for a verdict")
+    parser.add_argument("--json", action="store_true", help="with --once: answer with a JSON object")
     parser.add_argument("--challenge", type=turns, default=0, metavar="N",
                         help="ask for N random turns of the head before anyone is authorized (0: none)")
+    parser.add_argument("--false-lock", type=error_rate, default=0.001, metavar="RATE",
+                        help=f"how often a live face may be taken for a replay, {STRICTEST} to {LOOSEST} (0.001)")
+    parser.add_argument("--false-pass", type=error_rate, default=0.001, metavar="RATE",
+                        help="how often a replay may be taken for a live face, likewise (0.001)")
     parser.add_argument("--output", type=Path, help="write the annotated video here (.mp4, .avi)")
     parser.add_argument("--scores", type=Path, help="write a CSV here, one row per face")
     parser.add_argument("--no-display", action="store_true", help="open no window")
@@ -227,8 +248,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if not args.test_alerts and not (args.model and args.le):
         parser.error("--model and --le are needed (train.py writes both)")
-    if args.timeout and not args.once:
-        parser.error("--timeout goes with --once")
+    for option in ("timeout", "json"):
+        if getattr(args, option) and not args.once:
+            parser.error(f"--{option} goes with --once")
     if args.alerts is None and Path("alerts.toml").is_file():
         args.alerts = Path("alerts.toml")
     return args
@@ -241,11 +263,19 @@ def turns(text: str) -> int:
     return int(text)
 
 
-def refuse_unseen_prompts(args: argparse.Namespace, settings: alerts.Settings, source) -> None:
+def error_rate(text: str) -> float:
+    """Within what Verdict takes."""
+    rate = positive(text)
+    if not STRICTEST <= rate <= LOOSEST:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number from {STRICTEST} to {LOOSEST}")
+    return rate
+
+
+def refuse_unseen_prompts(args: argparse.Namespace, settings: "alerts.Settings", source) -> None:
     """Nobody can follow what is neither shown nor spoken; in a rehearsal nobody has to."""
     silent = args.no_voice or not settings.voice.enabled
     if args.challenge and source.live and args.no_display and silent:
-        raise DisplayError("--challenge needs the window or the voice to ask for turns; drop --no-display or --no-voice")
+        raise OptionsError("--challenge needs the window or the voice to ask for turns; drop --no-display or --no-voice")
 
 
 def refuse_overwriting(args: argparse.Namespace) -> None:
@@ -253,30 +283,9 @@ def refuse_overwriting(args: argparse.Namespace) -> None:
     inputs = {Path(p).resolve() for p in (args.source, args.model, args.le, args.alerts) if p}
     for option, file in (("--output", args.output), ("--scores", args.scores)):
         if file and file.resolve() in inputs:
-            raise DisplayError(f"{option} {file}: that is what is read; choose another file")
+            raise OptionsError(f"{option} {file}: that is what is read; choose another file")
     if args.output and args.scores and args.output.resolve() == args.scores.resolve():
-        raise DisplayError(f"--output and --scores are both {args.output}; choose two files")
-
-
-def start_log(path: Path) -> logging.handlers.QueueListener:
-    """Log to a rotating file, written by a thread: a slow disk must not hold up the frame loop."""
-    try:
-        handler: logging.Handler = logging.handlers.RotatingFileHandler(
-            path, maxBytes=LOG_SIZE, backupCount=LOG_COUNT, encoding="utf-8"
-        )
-    except OSError as error:
-        print(f"{path}: cannot be written ({error.strerror}); going on without a log", file=sys.stderr)
-        handler = logging.NullHandler()
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    lines: queue.SimpleQueue = queue.SimpleQueue()
-    log.addHandler(logging.handlers.QueueHandler(lines))
-    log.setLevel(logging.INFO)
-    log.propagate = False
-    listener = logging.handlers.QueueListener(lines, handler)
-    listener.start()
-    return listener
+        raise OptionsError(f"--output and --scores are both {args.output}; choose two files")
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ Mail travels over TLS with a verified certificate or not at all. What cannot be 
 growing pauses, and at the next start; that it was sent is on the disk before anything else happens.
 """
 
-import base64
 import contextlib
 import dataclasses
 import heapq
-import html
 import itertools
 import logging
 import os
@@ -174,7 +172,8 @@ _SANS = "font-family:-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans
 
 
 def _html(record: dict, facts: dict[str, str], picture: bool, test: bool) -> str:
-    e = html.escape
+    from html import escape as e
+
     colour = "#1f5fa8" if test else "#b3261e"
     title = "Test of the alerts" if test else "Unauthorized face"
     local = datetime.fromisoformat(record["time_local"])
@@ -344,6 +343,8 @@ def _text(reply: bytes | str) -> str:
 def _redact(text: str, password: str) -> str:
     """Servers have been seen to echo what they were sent."""
     if password:
+        import base64
+
         encoded = base64.b64encode(password.encode()).decode()
         text = text.replace(password, "(password)").replace(encoded, "(password)")
         text = re.sub(r"[A-Za-z0-9+/]{16,}={0,2}", lambda found: _hide_if_secret(found[0], password), text)
@@ -351,6 +352,8 @@ def _redact(text: str, password: str) -> str:
 
 
 def _hide_if_secret(encoded: str, password: str) -> str:
+    import base64
+
     with contextlib.suppress(ValueError):
         if password.encode() in base64.b64decode(encoded):
             return "(password)"

@@ -20,9 +20,7 @@ import logging
 import os
 import re
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -202,6 +200,9 @@ class _Child:
     """
 
     def __init__(self, kind: str):
+        import subprocess
+        import tempfile
+
         self._scratch = tempfile.TemporaryDirectory(prefix="liveness-sound-", ignore_cleanup_errors=True)
         # A session of its own, so that the player it starts can be ended with it.
         options = ({"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -217,6 +218,8 @@ class _Child:
 
     def finish(self, request: dict, limit_s: float) -> None:
         """Hand it the request and wait for its end. Raises SoundError unless it says it is done."""
+        import subprocess
+
         try:
             answer, _ = self._process.communicate(json.dumps(request).encode(), timeout=limit_s)
         except subprocess.TimeoutExpired:
@@ -332,6 +335,8 @@ def _one_line(error: BaseException) -> str:
 
 def _child(kind: str) -> None:
     """The child's side: what drivers print goes to a file, standard output carries the answer alone."""
+    import tempfile
+
     answer = os.fdopen(os.dup(1), "w")
     with tempfile.TemporaryFile("w+", errors="replace") as noise:
         os.dup2(noise.fileno(), 1)

@@ -179,7 +179,7 @@ def test_rehearsal_is_marked_and_does_nothing_else(tmp_path, monkeypatch):
             alarm=alerts.AlarmSettings(True))
         guard = alerts.Alerts(settings, incidents=tmp_path, rehearsal=True)
         guard.unauthorized(picture(), [picture(1)], 0.1, "fake.mp4")
-        wait_for(lambda: guard.status == "rehearsal: nothing locked or mailed")
+        wait_for(lambda: guard.status == "rehearsal, nothing locked or mailed")
         guard.close()
     record = read_record(only_incident(tmp_path))
     assert record["rehearsal"] is True
@@ -202,7 +202,7 @@ def test_disk_that_refuses_keeps_neither_lock_nor_mail_from_happening(tmp_path, 
         guard.close()
     finally:
         server.stop()
-    assert guard.status.startswith("incident NOT SAVED, workstation locked")
+    assert guard.status == "INCIDENT NOT SAVED, lock requested, owner notified"
     assert (tmp_path / "locked").exists() and len(server.accepted) == 1
     assert any(record.levelno == logging.CRITICAL for record in caplog.records)
 
@@ -213,10 +213,48 @@ def test_failed_lock_is_loud(tmp_path, monkeypatch, caplog):
     guard = alerts.Alerts(settings, incidents=tmp_path)
     guard.unauthorized(picture(), [], 0.1, "0")
     guard.close()
-    assert guard.status == "lock FAILED, mail off"
+    assert guard.status == "LOCK FAILED, snapshot kept"
     assert read_record(only_incident(tmp_path))["actions"]["lock"]["reason"] == "why"
     assert any(record.levelno == logging.CRITICAL and "LOCK FAILED" in record.getMessage()
                for record in caplog.records)
+
+
+@pytest.mark.parametrize("lock, told", [
+    (alerts.Lock("confirmed", "x"), "workstation locked, snapshot kept"),
+    (alerts.Lock("accepted", "x"), "lock requested, snapshot kept"),
+    (alerts.Lock("unconfirmed", "x"), "LOCK NOT CONFIRMED, snapshot kept")])
+def test_the_banner_claims_a_locked_workstation_only_where_the_system_says_so(tmp_path, monkeypatch, lock, told):
+    monkeypatch.setattr(alerts, "lock_workstation", lambda command: lock)
+    settings = alerts.Settings(voice=alerts.VoiceSettings(False), location=alerts.LocationSettings(""))
+    guard = alerts.Alerts(settings, incidents=tmp_path)
+    assert guard.status == ""
+    guard.unauthorized(picture(), [], 0.1, "0")
+    guard.close()
+    assert guard.status == told
+
+
+def test_the_banner_never_tells_of_one_incident_what_was_done_about_another(tmp_path):
+    settings = alerts.Settings(voice=alerts.VoiceSettings(False), location=alerts.LocationSettings(""),
+                               lock=alerts.LockSettings(command=["sleep", "0.5"]),
+                               incidents=alerts.IncidentsSettings(0))
+    guard = alerts.Alerts(settings, incidents=tmp_path)
+    for _ in range(2):
+        guard.unauthorized(picture(), [], 0.1, "0")
+        assert guard.status in ("", "locking, snapshot kept")
+        wait_for(lambda: guard.status == "locking, snapshot kept")
+        wait_for(lambda: guard.status == "lock requested, snapshot kept")
+    guard.close()
+
+
+def test_the_banner_tells_how_long_ago_it_was(tmp_path, monkeypatch):
+    settings = alerts.Settings(voice=alerts.VoiceSettings(False), location=alerts.LocationSettings(""))
+    guard = alerts.Alerts(settings, incidents=tmp_path, lock=False)
+    guard.unauthorized(picture(), [], 0.1, "0")
+    guard.close()
+    now = time.monotonic()
+    for later, told in ((5, "snapshot kept"), (34, "snapshot kept (30 s ago)"), (200, "snapshot kept (3 min ago)")):
+        monkeypatch.setattr(alerts.time, "monotonic", lambda later=later: now + later)
+        assert guard.status == told
 
 
 def test_callers_thread_never_waits(guard, tmp_path):

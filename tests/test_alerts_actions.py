@@ -404,7 +404,10 @@ def test_windows_is_asked_whether_the_session_is_locked(monkeypatch, flags, lock
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setattr(ctypes, "WinDLL", lambda name: SimpleNamespace(
         WTSQuerySessionInformationW=query, WTSFreeMemory=lambda pointer: freed.append(pointer[4])), raising=False)
+    monkeypatch.setattr(alerts, "LOCK_CONFIRM_S", 0.2)
     assert alerts.screen_locked() is locked and freed == [flags]
+    lock = alerts.Lock("accepted", "LockWorkStation")
+    assert alerts.confirm_lock(lock).state == ("confirmed" if locked else "accepted")
 
 
 @pytest.mark.parametrize("line, locked", [('"CGSSessionScreenIsLocked"=Yes,', True), ('"kCGSSessionUserID"=501', False)])

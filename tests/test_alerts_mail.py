@@ -75,7 +75,7 @@ def test_mail_arrives_over_verified_tls_with_login(certificate, tmp_path, guards
     try:
         guard = guards(mail_settings(server, certificate, tmp_path, security), tmp_path / "incidents")
         assert guard.unauthorized(picture(), [picture(1)], 0.03, "0")
-        wait_for(lambda: guard.status == "workstation locked, owner notified")
+        wait_for(lambda: guard.status == "lock requested, owner notified")
     finally:
         server.stop()
     (mail,) = server.accepted
@@ -159,7 +159,7 @@ def test_refusal_is_told_once_and_tried_once_more_at_the_next_start(
     settings, root = mail_settings(server, certificate, tmp_path), tmp_path / "incidents"
     first = guards(settings, root)
     first.unauthorized(picture(), [], 0.1, "0")
-    wait_for(lambda: "mail REFUSED" in first.status)
+    wait_for(lambda: "MAIL REFUSED" in first.status)
     time.sleep(0.5)                         # five times the first pause
     assert mail_state(root)["attempts"] == 1 and told in mail_state(root)["reason"]
     assert caplog.text.count("NOT MAILED") == 1
@@ -179,7 +179,7 @@ def test_after_a_refusal_the_server_is_left_in_peace(server, certificate, tmp_pa
     settings = mail_settings(server, certificate, tmp_path, extra="[incidents]\ncooldown_s = 0")
     guard = guards(settings, tmp_path / "incidents")
     guard.unauthorized(picture(), [], 0.1, "0")
-    wait_for(lambda: "mail REFUSED" in guard.status)
+    wait_for(lambda: "MAIL REFUSED" in guard.status)
     knocks = server.logins
     guard.unauthorized(picture(), [], 0.1, "0")
     wait_for(lambda: "mail waiting" in guard.status)
@@ -193,7 +193,7 @@ def test_no_password_anywhere_says_where_to_put_it(server, certificate, tmp_path
     monkeypatch.setattr(keyring.core, "_keyring_backend", keyring.backends.null.Keyring())
     guard = guards(mail_settings(server, certificate, tmp_path), tmp_path / "incidents")
     guard.unauthorized(picture(), [], 0.1, "0")
-    wait_for(lambda: "mail REFUSED" in guard.status)
+    wait_for(lambda: "MAIL REFUSED" in guard.status)
     assert f"keyring set liveness-authentication {USERNAME}" in mail_state(tmp_path / "incidents")["reason"]
 
 
@@ -223,7 +223,7 @@ def test_password_stands_nowhere_even_when_the_server_echoes_it(server, certific
     caplog.set_level("DEBUG")
     guard = guards(mail_settings(server, certificate, tmp_path), tmp_path / "incidents")
     guard.unauthorized(picture(), [], 0.1, f"rtsp://admin:{PASSWORD}@camera/stream?pwd={PASSWORD}")
-    wait_for(lambda: "mail REFUSED" in guard.status)
+    wait_for(lambda: "MAIL REFUSED" in guard.status)
     guard.close()
     assert "(password)" in mail_state(tmp_path / "incidents")["reason"]
     files = [path.read_bytes() for path in (tmp_path / "incidents").rglob("*") if path.is_file()]
@@ -294,13 +294,13 @@ def test_unsent_mail_waits_on_disk_and_rehearsals_are_never_mailed(server, certi
     settings, root = mail_settings(server, certificate, tmp_path), tmp_path / "incidents"
     rehearsal = guards(settings, root, rehearsal=True)
     rehearsal.unauthorized(picture(), [], 0.1, "fake.mp4")
-    assert wait_for(lambda: rehearsal.status) == "rehearsal: nothing locked or mailed"
+    assert wait_for(lambda: rehearsal.status) == "rehearsal, nothing locked or mailed"
     rehearsal.close()
     assert not (tmp_path / "locked").exists()
     silent = guards(settings, root, email=False)
     silent.unauthorized(picture(), [], 0.1, "0")
     silent.close()
-    assert silent.status == "workstation locked, mail off"
+    assert silent.status == "lock requested, snapshot kept"
 
     server.behaviour = "hang"
     guard = guards(settings, root)

@@ -1,0 +1,124 @@
+"""From a camera's frames to a verdict: find the faces, score them, weigh the evidence, challenge.
+
+    authenticator = Authenticator(FaceDetector("face_detector"), livenessnet.load(model, encoder))
+    look = authenticator.judge(time_s, frame, authenticator.find(frame))
+    look.state                          # CHECKING, AUTHORIZED or UNAUTHORIZED
+
+In two steps, since faces may be looked for in the next frame while this one is judged.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+import livenessnet
+from challenge import Challenge, Prompt
+from face_detector import FaceDetector, cut
+from verdict import UNAUTHORIZED, Verdict
+from video_source import is_dark
+
+# An incident keeps so many raw frames, this far apart: about the second that led to the verdict.
+EVIDENCE_FRAMES, EVIDENCE_GAP_S = 10, 0.1
+NO_FACES = np.empty((0, 15), np.float32)
+
+
+class Found(NamedTuple):
+    """What there is to judge in a frame. dark: too dark, so nobody looked for faces. faces: (N, 15), as
+    FaceDetector.detect returns them."""
+
+    dark: bool
+    faces: np.ndarray
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one frame showed, and what all of them came to so far.
+
+    faces: (N, 15), as FaceDetector.detect returns them. scores: their p_real, 0 to 1.
+    dark: too dark to judge, so nobody looked for faces.
+    state: CHECKING, AUTHORIZED or UNAUTHORIZED. score: p_real over the last moments; the last one known where no
+        face is in sight; 0 before the first face.
+    progress: share of the evidence that a verdict needs, 0 to 1. visit: changes with the face it is about.
+    challenged: the state is the challenge's verdict: then the score is not what speaks against the face.
+    prompt, sentence: what the challenge shows and what is to be spoken, None and "" where nothing.
+    """
+
+    faces: np.ndarray
+    scores: list[float]
+    dark: bool
+    state: str
+    score: float
+    progress: float
+    visit: tuple[int, int]
+    challenged: bool
+    prompt: Prompt | None
+    sentence: str
+
+
+class Authenticator:
+    """Judges who stands before one camera, frame by frame.
+
+    false_pass, false_lock: see Verdict. challenge: None where nobody is to turn the head.
+    """
+
+    def __init__(self, detector: FaceDetector, network: livenessnet.FastNet, verdict: Verdict,
+                 challenge: Challenge | None = None):
+        self._detector, self._network, self._verdict, self._challenge = detector, network, verdict, challenge
+        self._evidence = Evidence()
+        self._score = 0.0
+
+    def find(self, frame: np.ndarray | None) -> Found:
+        """Look for faces: uint8 (height, width, 3) BGR, None while the camera shows nothing.
+
+        A frame that is dark, or none, is evidence of nothing. May run in another thread than `judge`.
+        """
+        dark = frame is not None and is_dark(frame)
+        return Found(dark, NO_FACES if frame is None or dark else self._detector.detect(frame))
+
+    def judge(self, time_s: float, frame: np.ndarray | None, found: Found) -> Look:
+        """Take in the frame of that time, in seconds, never falling, and what was found in it."""
+        dark, faces = found
+        scores = score_faces(self._network, frame, faces)
+        verdict = self._verdict
+        state, turns, prompt, sentence = verdict.update(time_s, min(scores, default=None)), 0, None, ""
+        if self._challenge:
+            state = self._challenge.update(time_s, faces, state)
+            turns, prompt, sentence = self._challenge.visit, self._challenge.prompt, self._challenge.sentence
+        if len(faces):
+            self._evidence.add(time_s, frame)
+        if verdict.score is not None:
+            self._score = verdict.score
+        return Look(
+            faces, scores, dark, state, self._score, abs(verdict.confidence), (verdict.visit, turns),
+            state == UNAUTHORIZED != verdict.state, prompt, sentence,
+        )
+
+    def evidence(self) -> list[np.ndarray]:
+        """The raw frames that an incident keeps, uint8 BGR, oldest first."""
+        return self._evidence.frames()
+
+
+class Evidence:
+    """The last frames with a face, a little apart from each other."""
+
+    def __init__(self):
+        self._frames: deque[np.ndarray] = deque(maxlen=EVIDENCE_FRAMES)
+        self._last_s = float("-inf")
+
+    def add(self, time_s: float, frame: np.ndarray) -> None:
+        if time_s - self._last_s >= EVIDENCE_GAP_S:
+            self._frames.append(frame)
+            self._last_s = time_s
+
+    def frames(self) -> list[np.ndarray]:
+        return list(self._frames)
+
+
+def score_faces(network: livenessnet.FastNet, frame: np.ndarray, faces: np.ndarray) -> list[float]:
+    """p_real of every face in the frame, 0 to 1."""
+    if not len(faces):
+        return []
+    windows = [cut(frame, face[:4], network.margin, network.input_size)[0] for face in faces]
+    return network.p_real(np.stack(windows)).tolist()

@@ -1,0 +1,96 @@
+"""The frame loop on a real stream that misbehaves; what is shown is noted where the window would show it."""
+
+from types import SimpleNamespace
+
+import pytest
+from test_camera import QUICK, SOON, Server, stream
+
+import livenessnet
+from alerts import Alerts, load_settings
+from authenticator import Authenticator
+from liveness_main import Stop
+from session import Ending, watch
+from verdict import AUTHORIZED, CHECKING, Verdict
+from video_source import SourceError
+
+ENOUGH = 40 * SOON      # frames, or notices that there is none
+
+
+@pytest.fixture
+def server(live_frames):
+    server = Server(live_frames)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def parts(trained, detector, tmp_path):
+    """All that watch() takes beside source and window."""
+    alerts = Alerts(load_settings(None), tmp_path / "incidents", rehearsal=True, voice=False)
+    authenticator = Authenticator(detector, livenessnet.load(trained.model, trained.le), Verdict())
+    yield SimpleNamespace(authenticator=authenticator, alerts=alerts)
+    alerts.close()
+
+
+class Screen:
+    """Stands where the window stands: quits once a story, a list of conditions on (picture, view), has come true."""
+
+    def __init__(self, *story):
+        self.story, self.shown = list(story), []
+
+    def show(self, picture, view, wait_s, mirror) -> bool:
+        assert mirror, "a camera's picture is a mirror"
+        self.shown.append((picture, view))
+        assert len(self.shown) < ENOUGH, self.story
+        if self.story[0](picture, view):
+            del self.story[0]
+        return bool(self.story)
+
+
+def test_a_stream_that_freezes_ends_the_visit_and_the_next_picture_begins_another(server, parts):
+    def freeze(picture, view):
+        if view.state == AUTHORIZED:
+            server.mode = "repeat"
+        return view.state == AUTHORIZED
+
+    def thaw(picture, view):
+        if view.trouble and view.state == CHECKING:
+            server.mode = "run"
+            return True
+
+    screen = Screen(freeze, lambda picture, view: picture is None and "the same picture" in view.trouble, thaw,
+                    lambda picture, view: picture is not None and view.state == AUTHORIZED and not view.trouble)
+    with stream(server) as source:
+        look, _ = watch(source, parts.authenticator, parts.alerts, screen, None, Ending(), Stop())
+    assert look.visit == (2, 0)
+    assert all(view.trouble for picture, view in screen.shown if picture is None), "darkened without a reason"
+
+
+def test_the_wait_for_a_lost_camera_has_an_end(server, parts):
+    def stop_the_stream(*_):
+        server.mode = "pause"
+
+    with stream(server) as source, pytest.raises(SourceError, match="--camera-timeout"):
+        watch(source, parts.authenticator, parts.alerts, Screen(stop_the_stream), None, Ending(camera_timeout_s=1), Stop())
+
+
+def test_a_dark_picture_is_told_and_judged_by_nobody(server, parts):
+    server.mode = "dark"
+    screen = Screen(lambda picture, view: "dark" in view.trouble)
+    with stream(server, QUICK) as source:
+        look, _ = watch(source, parts.authenticator, parts.alerts, screen, None, Ending(), Stop())
+    assert look.state == CHECKING and not look.scores
+
+
+def test_a_wish_to_stop_is_heard_without_a_window_or_a_face(server, parts):
+    stop = Stop()
+    stop.gently()
+    server.mode = "dark"
+    stop(15)
+    with stream(server) as source:
+        watch(source, parts.authenticator, parts.alerts, None, None, Ending(), stop)
+
+
+def test_before_the_first_frame_a_wish_to_stop_breaks_off():
+    with pytest.raises(KeyboardInterrupt):
+        Stop()(15)
