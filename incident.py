@@ -154,13 +154,14 @@ def _new_record(score: float, source: str, rehearsal: bool, actions: dict[str, d
     }
 
 
-def unsent(root: Path) -> Iterator[Incident]:
+def unsent(root: Path, refused: bool = True) -> Iterator[Incident]:
     """Own and yield, oldest first, the incidents whose mail has not been sent and that nobody else owns.
 
-    Those that no mail was wanted for, as of a rehearsal, are left alone.
+    refused: those, too, that a server refused. Those that no mail was wanted for, as of a rehearsal, are left alone.
     """
+    states = ("waiting", "refused") if refused else ("waiting",)
     for path in sorted(root.glob("*/incident.json")):
-        if not _is_unsent(path):
+        if not _is_unsent(path, states):
             continue
         try:
             claim = Claim.take(root / f".{path.parent.name}.claim")
@@ -169,7 +170,7 @@ def unsent(root: Path) -> Iterator[Incident]:
             continue
         if not claim:
             continue
-        if not _is_unsent(path):    # its owner sent it between the first look and the claim
+        if not _is_unsent(path, states):    # its owner sent it between the first look and the claim
             claim.release(settled=True)
             continue
         try:
@@ -181,10 +182,10 @@ def unsent(root: Path) -> Iterator[Incident]:
         yield case
 
 
-def _is_unsent(path: Path) -> bool:
+def _is_unsent(path: Path, states: tuple[str, ...]) -> bool:
     try:
         record = json.loads(path.read_text("utf-8"))
-        return record["actions"]["mail"]["state"] in ("waiting", "refused")
+        return record["actions"]["mail"]["state"] in states
     except FileNotFoundError:
         return False
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -34,6 +34,9 @@ RETRY_LONGEST_S = 900.0         # ... up to this
 # After a refusal (wrong password, unknown recipient) nothing is tried for this long: servers lock
 # accounts that keep knocking.
 REFUSED_PAUSE_S = 3600.0
+# So many incidents wait in memory, each with its picture and an open file; the rest wait on the disk, where a server
+# that is away for a day may leave a thousand.
+WAITING_LIMIT = 20
 LATE_S = 300                    # a mail that leaves later than this after its incident says so
 
 
@@ -400,6 +403,7 @@ class Reporter:
         self._busy = True           # until the incidents of earlier runs have been looked through
         self._closed = False
         self._held_until, self._refusal = 0.0, ""
+        self._left = False          # incidents wait on the disk alone
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
         self._thread.start()
 
@@ -418,6 +422,16 @@ class Reporter:
 
     def _is_due(self) -> bool:
         return bool(self._heap) and self._heap[0][0] <= time.monotonic()
+
+    def _retry(self, case: Incident, due: float, pause: float) -> None:
+        """Later: from memory, or where many wait there and the incident is on the disk, from that."""
+        if len(self._heap) < WAITING_LIMIT or not case.folder:
+            self._schedule(case, due, pause)
+            return
+        if not self._left:
+            log.warning("%d mails wait; further ones wait in %s", WAITING_LIMIT, self._root)
+        self._left = True
+        case.release()
 
     def _schedule(self, case: Incident, due: float, pause: float) -> None:
         with self._changed:
@@ -451,16 +465,21 @@ class Reporter:
             _, _, case, pause = heapq.heappop(self._heap)
             return case, pause
 
-    def _take_up_unsent(self) -> None:
-        for case in unsent(self._root):
+    def _take_up_unsent(self, refused: bool = True) -> None:
+        """As many as there is room for; with `refused`, those that a server refused as well."""
+        self._left = False
+        for case in unsent(self._root, refused):
             mail = case.record["actions"]["mail"]
             if mail["state"] == "refused":
                 log.warning("incident %s was not mailed in an earlier run: %s; trying once more", case.name,
                             clean(mail.get("reason"), 200))
                 case.update("mail", state="waiting")
             else:
-                log.info("incident %s was not mailed in an earlier run; mailing it now", case.name)
+                log.info("incident %s has not been mailed yet; mailing it now", case.name)
             self._schedule(case, time.monotonic(), RETRY_FIRST_S)
+            if len(self._heap) >= WAITING_LIMIT:
+                self._left = True
+                break
 
     def _report(self, case: Incident, pause: float) -> None:
         if not case.located:
@@ -472,7 +491,7 @@ class Reporter:
             return
         if time.monotonic() < self._held_until:
             case.update("mail", reason=self._refusal)
-            self._schedule(case, self._held_until, pause)
+            self._retry(case, self._held_until, pause)
             return
         attempts = mail.get("attempts", 0) + 1
         try:
@@ -481,7 +500,7 @@ class Reporter:
             if mail.get("reason") != str(error):        # the same reason again is no news
                 log.warning("incident %s: mail waits: %s", case.name, error)
             case.update("mail", attempts=attempts, reason=str(error))
-            self._schedule(case, time.monotonic() + pause, min(2 * pause, RETRY_LONGEST_S))
+            self._retry(case, time.monotonic() + pause, min(2 * pause, RETRY_LONGEST_S))
         except MailRefused as error:
             log.error("incident %s: NOT MAILED: %s; the next start tries once more", case.name, error)
             case.update("mail", state="refused", attempts=attempts, reason=str(error))
@@ -492,3 +511,5 @@ class Reporter:
             case.update("mail", state="sent", attempts=attempts, reason="", time_utc=now)
             case.release()
             log.info("incident %s: owner notified by mail", case.name)
+            if self._left and not self._heap:
+                self._take_up_unsent(refused=False)

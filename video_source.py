@@ -63,11 +63,12 @@ def open_source(name: str, width: int | None = None, height: int | None = None, 
     width, height (pixels), fps: asked of a camera, which may give something else; no other source can be asked.
     Raises SourceError, also for a file in which not one frame can be decoded.
     """
-    if name.isdecimal() or "://" in name:
+    is_number = name.isdecimal() and len(name) < 10
+    if is_number or "://" in name:
         # It needs this module, too, and files do without it.
         from camera import Camera
 
-        if name.isdecimal():
+        if is_number:
             return Camera(int(name), f"camera {name}", f"camera{name}", width, height, fps)
         return Camera(name, "stream " + _without_password(name), "stream", width, height, fps)
     path = Path(name)

@@ -1,5 +1,6 @@
 """Mail: what arrives, what is tried again, what is not, and what survives a kill."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -138,6 +139,34 @@ def test_pauses_between_attempts_grow(server, certificate, tmp_path, guards):
     wait_for(lambda: len(server.attempts) >= 4)
     pauses = [after - before for before, after in itertools.pairwise(server.attempts)]
     assert pauses[1] >= 0.2 and pauses[2] >= 0.4, "0.1 s, then twice as long each time"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
+def test_many_waiting_mails_wait_on_the_disk_and_are_sent_in_the_same_run(server, certificate, tmp_path, guards,
+                                                                          monkeypatch):
+    def open_claims() -> int:
+        count = 0
+        for path in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):    # closed meanwhile
+                count += os.readlink(path).endswith(".claim")
+        return count
+
+    monkeypatch.setattr(mail, "WAITING_LIMIT", 2)
+    server.behaviour = "greylist"
+    root = tmp_path / "incidents"
+    guard = guards(mail_settings(server, certificate, tmp_path, extra="[incidents]\ncooldown_s = 0\n"), root)
+    for number in range(6):
+        assert guard.unauthorized(picture(number), [], 0.1, "0")
+
+    def attempted() -> int:
+        records = (json.loads(path.read_text()) for path in root.glob("[0-9]*/incident.json"))
+        return sum("attempts" in record["actions"]["mail"] for record in records)
+
+    wait_for(lambda: attempted() == 6)
+    wait_for(lambda: open_claims() <= 2)
+    server.behaviour = "accept"
+    wait_for(lambda: len(server.accepted) == 6)
+    assert len({message["Message-ID"] for message in server.accepted}) == 6
 
 
 def test_acceptance_counts_even_when_the_server_hangs_up_on_goodbye(server, certificate, tmp_path, guards):
