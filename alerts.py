@@ -608,7 +608,7 @@ class Alerts:
         self._jobs.put(job)
         return True
 
-    def close(self, timeout_s: float = 2.0) -> None:
+    def close(self, timeout_s: float = 1.5) -> None:
         """End. Lets speech and mail go on until the time is over; unsent mail stays for the next start.
 
         Comes back later than that only while an incident is still being put on the disk or the lock being

@@ -72,9 +72,10 @@ def open_source(name: str, width: int | None = None, height: int | None = None, 
             return Camera(int(name), f"camera {name}", f"camera{name}", width, height, fps)
         return Camera(name, "stream " + _without_password(name), "stream", width, height, fps)
     path = Path(name)
-    if path.is_dir():
+    # Of os.path: a name that no system takes is no error to it.
+    if os.path.isdir(path):
         return FrameFolder(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise SourceError(f"{name}: no such file; give a video file, a camera's number or a stream's address")
     return VideoFile(path)
 

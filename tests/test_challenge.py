@@ -15,6 +15,8 @@ import alerts
 import challenge
 import display
 import liveness_main
+import session
+from authenticator import Look
 from challenge import AHEAD, BACK, LEFT, PASSED, PAUSE, RIGHT, Challenge, Prompt, pose
 from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
 
@@ -685,7 +687,7 @@ def watch(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def start(source, order, *options):
-        monkeypatch.setattr(liveness_main, "Challenge", lambda turns: asks(*order))
+        monkeypatch.setattr(challenge, "Challenge", lambda turns: asks(*order))
         status = liveness_main.main(["--model", str(trained.model), "--le", str(trained.le), "--detector", str(WEIGHTS),
                                      "--source", str(source), "--no-display", "--no-voice", "--scores", "scores.csv",
                                      "--challenge", str(len(order)), *options])
@@ -738,11 +740,15 @@ def test_a_replay_is_unauthorized_without_waiting_for_an_answer(watch, sample):
     assert status == 1 and float(rows[-1]["time_s"]) <= 1
 
 
-def test_a_prompt_overtakes_the_sentences_that_wait():
+def test_a_prompt_overtakes_the_sentences_that_wait(monkeypatch):
     guard = alerts.Alerts(alerts.Settings(location=alerts.LocationSettings("")), rehearsal=True, voice=False)
-    spoken, guard._sounds.say = [], lambda text, overtake: spoken.append((text, overtake))
-    for sentence in ("", challenge.SENTENCES[LEFT]):
-        liveness_main.tell(sentence, guard)
+    spoken = []
+    monkeypatch.setattr(guard, "say", lambda text, overtake: spoken.append((text, overtake)))
+    sentences = ["", challenge.SENTENCES[LEFT]]
+    source = SimpleNamespace(live=False, name="file", frames=lambda: iter([(0, 0.0, None), (1, 0.03, None)]))
+    judge = SimpleNamespace(find=lambda frame: None, judge=lambda time_s, frame, found: Look(
+        NOBODY, [], False, CHECKING, 0.0, 0.0, (0, 0), False, None, sentences.pop(0)))
+    session.watch(source, judge, guard, None, None, session.Ending(), liveness_main.Stop())
     guard.close(0)
     assert spoken == [(challenge.SENTENCES[LEFT], True)]
 
@@ -754,7 +760,7 @@ def test_prompts_that_nobody_sees_or_hears_are_refused_before_a_camera():
         liveness_main.refuse_unseen_prompts(args, settings, SimpleNamespace(live=live))
 
     for refused in ((1, True, True, True), (1, True, True, False, False)):
-        with pytest.raises(display.DisplayError, match="--challenge"):
+        with pytest.raises(liveness_main.OptionsError, match="--challenge"):
             check(*refused)
     for fine in ((0, True, True, True), (1, False, True, True), (1, True, False, True), (1, True, True, False)):
         check(*fine)

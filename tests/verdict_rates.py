@@ -155,8 +155,8 @@ def main() -> None:
         for fps in (10, 30, 60):
             locks = errors_per_hour(True, usual, rates, 0.05, correlation_s, fps, hours, 3)
             passes = errors_per_hour(False, rates, usual, 0.05, correlation_s, fps, hours, 4)
-            print(f"| {correlation_s:g} s, {fps} | {', '.join(map(number, locks))} | {', '.join(map(number, passes))} |",
-                  flush=True)
+            figures = (", ".join(map(number, column)) for column in (locks, passes))
+            print(f"| {correlation_s:g} s, {fps} | {' | '.join(figures)} |", flush=True)
 
 
 if __name__ == "__main__":
