@@ -10,33 +10,44 @@ ends in .keras, with two more members that Keras ignores: the same network as ON
 forty times faster and without importing TensorFlow, and a JSON with what inference must know.
 """
 
-import hashlib
 import io
 import json
 import os
 import pickle
-import secrets
-import shutil
+import struct
 import sys
-import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+import onnx_graph
 
 GRAPH, DETAILS = "liveness.onnx", "liveness.json"
 FORMAT = 1
 LABELS = ["fake", "real"]
 # Both halves of an archive must say the same; float32 leaves about 1e-7.
 TOLERANCE = 1e-5
-# Far above any LivenessNet (3.8 MB, three at 48 px); a crafted archive may announce gigabytes.
+# Far above any LivenessNet (3 MB, five at 32 px), its details and an encoder (both below 2 kB); a crafted file may
+# unpack to gigabytes.
 MEMBER_LIMIT = 64 << 20
-ENCODER_LIMIT = 1 << 20
+DETAILS_LIMIT = 1 << 20
+ENCODER_LIMIT = 1 << 16
+# No encoder needs more memo slots, nor refers back to them more often (29 and 8 were the most, in any pickle
+# protocol). A pickle that may do so without bounds doubles what it means with every reference.
+MEMO_LIMIT, REFERENCE_LIMIT = 1000, 20
 # Batch normalisation's running statistics forget in tens of steps: two short videos make for a few hundred
 # steps in all, after which Keras' 0.99 still remembers the untrained network.
 BN_MOMENTUM = 0.9
 HDF5 = b"\x89HDF"
+# Converting takes some 10 s, nearly all of it TensorFlow's start.
+CONVERT_LIMIT_S = 180.0
+CONVERT_REFUSED = 2
+_CONVERT = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import livenessnet; sys.exit(livenessnet._convert(*sys.argv[2:]))"
+)
 # What the original's scripts fed their network: the bare face box, 32 by 32 pixels.
 ORIGINAL = {"input_size": 32, "margin": 1.0}
 
@@ -57,19 +68,20 @@ class LivenessNet:
         keras = import_keras()
         layers = keras.layers
         normalization = normalization or layers.BatchNormalization
-        model = keras.Sequential([keras.Input((height, width, depth))])
+        # Handed over all at once: with every add() Keras builds the network anew.
+        stack = [keras.Input((height, width, depth))]
         for filters in (16, 32):
             for _ in range(2):
-                model.add(layers.Conv2D(filters, 3, padding="same", activation="relu"))
-                model.add(normalization(momentum=BN_MOMENTUM))
-            model.add(layers.MaxPooling2D())
-            model.add(layers.Dropout(0.25))
-        model.add(layers.Flatten())
-        model.add(layers.Dense(64, activation="relu"))
-        model.add(normalization(momentum=BN_MOMENTUM))
-        model.add(layers.Dropout(0.5))
-        model.add(layers.Dense(classes, activation="softmax"))
-        return model
+                stack.append(layers.Conv2D(filters, 3, padding="same", activation="relu"))
+                stack.append(normalization(momentum=BN_MOMENTUM))
+            stack.append(layers.MaxPooling2D())
+            stack.append(layers.Dropout(0.25))
+        stack.append(layers.Flatten())
+        stack.append(layers.Dense(64, activation="relu"))
+        stack.append(normalization(momentum=BN_MOMENTUM))
+        stack.append(layers.Dropout(0.5))
+        stack.append(layers.Dense(classes, activation="softmax"))
+        return keras.Sequential(stack)
 
     @staticmethod
     def average(members: list):
@@ -88,10 +100,18 @@ def import_keras():
 
     Its C++ part writes those lines straight to standard error before any setting can reach it.
     """
+    import gc
+    import tempfile
+
+    if "keras" in sys.modules:
+        return sys.modules["keras"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     sys.stderr.flush()
     kept = os.dup(2)
+    collecting = gc.isenabled()
+    # A third of the import is the search for garbage among a million objects that are all there to stay.
+    gc.disable()
     try:
         with tempfile.TemporaryFile() as sink:
             os.dup2(sink.fileno(), 2)
@@ -100,12 +120,16 @@ def import_keras():
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+        gc.freeze()
+        if collecting:
+            gc.enable()
     return keras
 
 
 def save(model, path: str | Path, labels: list[str], details: dict, check: np.ndarray | None = None) -> None:
     """Write a Keras model, its inference graph and its details into one archive at exactly ``path``.
 
+    model: one LivenessNet, or the average of several; its optimizer, if it has one, goes into the archive too.
     labels: class names in the order of the model's outputs.
     details: at least ``margin`` (how wide crops are cut, in units of the face box) and ``calibration``,
         {"scale", "offset"} of the logit; all of it must be JSON.
@@ -114,30 +138,30 @@ def save(model, path: str | Path, labels: list[str], details: dict, check: np.nd
     The archive is written beside ``path`` and renamed, so that a model that works is replaced only by one
     that does. Raises ModelError if the two halves disagree by more than 1e-5, OSError if it cannot be written.
     """
+    import shutil
+    import tempfile
+
     path = Path(path)
     height, width, depth = model.input_shape[1:]
     samples = np.random.default_rng(0).random((4, height, width, depth), np.float32)
     if check is not None:
         samples = np.concatenate([samples, check])
     with tempfile.TemporaryDirectory() as folder:
-        # Without the optimizer's state, which is twice the size of the network.
-        bare = model.from_config(model.get_config())
-        bare.set_weights(model.get_weights())
         archive = Path(folder, "model.keras")
-        bare.save(archive)
-        expected = np.asarray(bare(samples))  # Keras exports only a model that has been called
-        graph = _export(bare, Path(folder, GRAPH))
+        model.save(archive)
+        expected = np.asarray(model(samples))
+        graph = _export(path, model)
         apart = float(np.abs(_forward(_network(graph), samples) - expected).max())
         if not apart <= TOLERANCE:
             raise ModelError(
                 f"{path}: not written: OpenCV's outputs differ from Keras' by {apart:.1e}; "
-                "another version of opencv-python, tf2onnx or keras is needed (see pip-list.txt)"
+                "another version of opencv-python, onnx or keras is needed (see pip-list.txt)"
             )
         details = {"format": FORMAT, "labels": labels, "input_size": width, **details}
         with zipfile.ZipFile(archive, "a") as members:
             members.writestr(GRAPH, graph)
             members.writestr(DETAILS, json.dumps(details, indent=1))
-        part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        part = _beside(path)
         try:
             shutil.copyfile(archive, part)
             os.replace(part, path)
@@ -162,8 +186,9 @@ def load(path: str | Path, encoder: str | Path) -> "FastNet":
             "take the two files that one training wrote together"
         )
     try:
+        onnx_graph.check(graph, details["input_size"])
         return FastNet(_network(graph), details)
-    except cv2.error:
+    except (cv2.error, onnx_graph.GraphError):
         raise ModelError(f"{path}: its network is not one that OpenCV can run; train it again") from None
 
 
@@ -184,7 +209,8 @@ class FastNet:
         # The first call sets up the engine; better now than while somebody waits. It also shows whether
         # the graph is what the details say.
         probe = np.zeros((1, self.input_size, self.input_size, 3), np.float32)
-        if _forward(self._network, probe).shape != (1, len(LABELS)):
+        shares = _forward(self._network, probe)
+        if shares.shape != (1, len(LABELS)) or not abs(shares.sum() - 1) < 1e-3 or shares.min() < 0:
             raise cv2.error("not a LivenessNet")
 
     def p_real(self, crops: np.ndarray) -> np.ndarray:
@@ -199,15 +225,15 @@ class FastNet:
 def calibrate(raw: np.ndarray, scale: float, offset: float) -> np.ndarray:
     """Map the network's probability of "real", 0 to 1, to one whose operating point is 0.5: the logit
     times scale plus offset (Platt, 1999)."""
-    # Farther out float32's softmax is 0 or 1, and the logit infinite.
-    raw = np.clip(np.asarray(raw, np.float64), 1e-7, 1 - 1e-7)
+    # Farther out float32's softmax is 0 or 1, and the logit infinite. What is not a number has seen no live face.
+    raw = np.minimum(np.fmax(np.asarray(raw, np.float64), 1e-7), 1 - 1e-7)
     return 1 / (1 + np.exp(-(scale * np.log(raw / (1 - raw)) + offset)))
 
 
 def write_labels(encoder, path: str | Path) -> None:
     """Pickle a fitted scikit-learn LabelEncoder, beside ``path`` first. Raises OSError."""
     path = Path(path)
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    part = _beside(path)
     try:
         part.write_bytes(pickle.dumps(encoder))
         os.replace(part, path)
@@ -223,6 +249,7 @@ def read_labels(path: str | Path) -> list[str]:
     """
     data = _read(Path(path), ENCODER_LIMIT, "train.py writes it beside the model; name yours with --le")
     try:
+        _refuse_bombs(data)
         labels = _EncoderUnpickler(io.BytesIO(data)).load().labels()
     except _Refused as error:
         raise ModelError(f"{path}: not the label encoder that train.py writes (it asks for {error})") from None
@@ -233,7 +260,7 @@ def read_labels(path: str | Path) -> list[str]:
     ):
         raise ModelError(f"{path}: damaged; it is no label encoder that train.py writes") from None
     if sorted(labels) != LABELS:
-        raise ModelError(f"{path}: labels {labels[:4]}; the authenticator needs exactly 'fake' and 'real'")
+        raise ModelError(f"{path}: labels {labels[:4]!r:.80}; the authenticator needs exactly 'fake' and 'real'")
     return labels
 
 
@@ -242,6 +269,19 @@ def read_labels(path: str | Path) -> list[str]:
 
 class _Refused(pickle.UnpicklingError):
     """The pickle asks for something that no encoder is made of."""
+
+
+def _refuse_bombs(data: bytes) -> None:
+    """Nothing that a few bytes can blow up: a memo as large as its highest number, tuples of themselves."""
+    import pickletools
+
+    references = 0
+    for operation, argument, _ in pickletools.genops(data):
+        references += operation.name.endswith("GET")
+        if operation.name == "DUP" or references > REFERENCE_LIMIT:
+            raise _Refused("more than it has room for")
+        if operation.name.endswith("PUT") and argument > MEMO_LIMIT:
+            raise _Refused("more memory than any encoder")
 
 
 class _Encoder:
@@ -351,18 +391,30 @@ def _read_archive(path: Path) -> tuple[bytes, dict]:
     """Graph and details of a model archive, checked for what inference relies on."""
     try:
         with zipfile.ZipFile(path) as members:
-            for name in (GRAPH, DETAILS):
-                if members.getinfo(name).file_size > MEMBER_LIMIT:
-                    raise ModelError(f"{path}: {name} in it is larger than any LivenessNet; train it again")
-            graph, details = members.read(GRAPH), json.loads(members.read(DETAILS))
+            graph = _member(path, members, GRAPH, MEMBER_LIMIT)
+            details = json.loads(_member(path, members, DETAILS, DETAILS_LIMIT))
     except KeyError:
         raise ModelError(f"{path}: a zip, but not one that train.py wrote; name the model with --model") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, ValueError,
-            OSError, RecursionError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
+            ValueError, OSError, struct.error) as error:
         del error  # what a zip reader says of a broken zip helps nobody
         raise ModelError(f"{path}: empty, cut off or damaged; train it again with train.py") from None
     _check_details(path, details)
     return graph, details
+
+
+def _member(path: Path, members: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    info = members.getinfo(name)
+    if info.file_size > limit:
+        raise ModelError(f"{path}: {name} in it is larger than any LivenessNet; train it again")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ModelError(f"{path}: {name} in it is packed as train.py does not; train it again")
+    with members.open(info) as member:
+        # Not read() without a size: that unpacks all there is before it looks at the size announced.
+        data = b"".join(iter(lambda: member.read(1 << 20), b""))
+    if len(data) != info.file_size:
+        raise EOFError
+    return data
 
 
 def _check_details(path: Path, details: dict) -> None:
@@ -384,20 +436,21 @@ def _check_details(path: Path, details: dict) -> None:
         raise ModelError(f"{path}: written by another version, or damaged; train it again with train.py")
 
 
-def _export(model, path: Path) -> bytes:
-    """The model as ONNX, with a free batch size."""
-    # tf2onnx logs every step, and Keras' use of it draws NumPy's warnings.
-    import logging
-    import warnings
+def _beside(path: Path) -> Path:
+    """A name of nobody else's, in the same folder."""
+    return path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")
 
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+
+def _export(path: Path, model) -> bytes:
+    """The model as ONNX, one that load() takes. path: of the archive, for the message."""
+    import onnx_writer
+
     try:
-        with warnings.catch_warnings(action="ignore"):
-            model.export(path, format="onnx", verbose=False)
-    finally:
-        logging.disable(before)
-    return path.read_bytes()
+        graph = onnx_writer.write(model)
+        onnx_graph.check(graph, model.input_shape[1])
+    except (onnx_writer.UnknownLayer, onnx_graph.GraphError) as error:
+        raise ModelError(f"{path}: not written: the network is no LivenessNet ({error}); train it again") from None
+    return graph
 
 
 def _network(graph: bytes) -> "cv2.dnn.Net":
@@ -416,39 +469,79 @@ def _forward(network: "cv2.dnn.Net", images: np.ndarray) -> np.ndarray:
 
 def _converted(path: Path, labels: list[str]) -> Path:
     """An HDF5 model as one of our archives, converted once and kept in the user's cache folder."""
+    import hashlib
+
     data = _read(path, MEMBER_LIMIT, "name yours with --model")
     cached = cache_folder() / f"{hashlib.sha256(data + repr(labels).encode()).hexdigest()[:16]}.model"
     if cached.is_file():
         return cached
     print(f"{path}: a model of the original; converting it once for OpenCV", file=sys.stderr)
-    model = _load_hdf5(path, data)
-    if model.input_shape[1:] != (ORIGINAL["input_size"], ORIGINAL["input_size"], 3) or model.output_shape[1] != 2:
-        raise ModelError(f"{path}: takes {model.input_shape[1:]}, not the original's 32x32x3; train it again")
-    try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        unfitted = {"scale": 1.0, "offset": 0.0}
-        details = {"margin": ORIGINAL["margin"], "calibration": unfitted, "dataset": path.name}
-        save(model, cached, labels, details)
-    except OSError as error:
-        raise ModelError(
-            f"{cached.parent}: cannot be written ({error.strerror}); the converted model goes there"
-        ) from None
+    _convert_apart(path, cached, labels)
     return cached
 
 
+def _convert_apart(path: Path, cached: Path, labels: list[str]) -> None:
+    """In a process of its own: a damaged file can lead the HDF5 library into a loop without end (the fuzzer found
+    two) or worse. It also leaves this process without TensorFlow."""
+    import subprocess
+
+    # -P: not from the folder that the user happens to be in.
+    here = str(Path(__file__).resolve().parent)
+    command = [sys.executable, "-P", "-c", _CONVERT, here, str(path), str(cached), *labels]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=CONVERT_LIMIT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise ModelError(
+            f"{path}: not converted within {CONVERT_LIMIT_S:g} s; it is damaged, train it again"
+        ) from None
+    except OSError as error:
+        raise ModelError(f"{path}: the converter cannot be started ({error.strerror})") from None
+    if done.returncode == 0:
+        return
+    lines = done.stdout.splitlines()
+    if done.returncode == CONVERT_REFUSED and lines:
+        raise ModelError(lines[-1])
+    raise ModelError(f"{path}: not a model of the original; reading it ended in a crash; train it again")
+
+
+def _convert(path: str, cached: str, *labels: str) -> int:
+    """The whole of that other process; returns its exit status."""
+    try:
+        model = _load_hdf5(Path(path), _read(Path(path), MEMBER_LIMIT, "name yours with --model"))
+        Path(cached).parent.mkdir(parents=True, exist_ok=True)
+        unfitted = {"scale": 1.0, "offset": 0.0}
+        details = {"margin": ORIGINAL["margin"], "calibration": unfitted, "dataset": Path(path).name}
+        save(model, cached, list(labels), details)
+    except ModelError as error:
+        print(error)
+    except OSError as error:
+        print(f"{Path(cached).parent}: cannot be written ({error.strerror}); the converted model goes there")
+    else:
+        return 0
+    return CONVERT_REFUSED
+
+
 def _load_hdf5(path: Path, data: bytes):
-    """Keras reads HDF5 under a name that ends in .h5 only."""
-    keras = import_keras()
+    """The weights in HDF5, in a network of our own making: what else such a file says can name code to be run."""
+    import tempfile
+
+    import_keras()
+    side = ORIGINAL["input_size"]
+    model = LivenessNet.build(width=side, height=side, depth=3, classes=len(LABELS))
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, "model.h5")
+        copy = Path(folder, "model.h5")  # Keras reads HDF5 under a name that ends in .h5 only
         copy.write_bytes(data)
         try:
-            # compile=False: the original's optimizer settings are not those of Keras 3, nor needed.
-            return keras.models.load_model(copy, compile=False, safe_mode=True)
+            model.load_weights(copy)
         # Keras and h5py raise whatever a damaged file leads them into.
         except Exception as error:
-            reason = str(error).split("\n")[0][:100]
-            raise ModelError(f"{path}: not a model that Keras can load ({reason}); train it again") from None
+            reason = " ".join(str(error).split())[:100]
+            raise ModelError(f"{path}: not a model of the original, which takes 32x32x3 ({reason}); train it again"
+                             ) from None
+    return model
 
 
 def cache_folder() -> Path:

@@ -53,10 +53,7 @@ class FaceDetector:
         (it may reach over the frame's edge); x, y of the person's right eye, left eye, nose tip,
         right and left corner of the mouth; confidence, 0 to 1. N is 0 where there is no face.
         """
-        scale = min(1.0, DETECTION_SIDE / max(frame.shape[:2]))
-        small = frame
-        if scale < 1:
-            small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        small, scale = shrink(frame)
         size = (small.shape[1], small.shape[0])
         if size != self._input_size:
             self._net.setInputSize(size)
@@ -66,6 +63,14 @@ class FaceDetector:
             return np.empty((0, 15), np.float32)
         faces[:, :14] /= scale
         return faces
+
+
+def shrink(frame: np.ndarray) -> tuple[np.ndarray, float]:
+    """The frame as the network sees it, uint8 BGR, its longer side at most DETECTION_SIDE, and its scale, 0 to 1."""
+    scale = min(1.0, DETECTION_SIDE / max(frame.shape[:2]))
+    if scale == 1:
+        return frame, scale
+    return cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), scale
 
 
 def _weights(folder: Path) -> bytes:

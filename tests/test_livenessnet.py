@@ -17,6 +17,7 @@ from sklearn.preprocessing import LabelEncoder
 
 import crops
 import livenessnet
+import train
 from livenessnet import ModelError
 
 keras = livenessnet.import_keras()
@@ -24,9 +25,10 @@ keras = livenessnet.import_keras()
 
 @pytest.fixture(scope="module")
 def real_crops(trained) -> np.ndarray:
-    """uint8 (N, 48, 48, 3): crops of both classes at the network's input size."""
+    """uint8 (N, side, side, 3): crops of both classes at the network's input size."""
     files = sorted(trained.dataset.rglob("*.png"))[::4]
-    return np.stack([cv2.resize(crops.read(file).picture, (48, 48), interpolation=cv2.INTER_AREA) for file in files])
+    size = (train.INPUT_SIZE, train.INPUT_SIZE)
+    return np.stack([cv2.resize(crops.read(file).picture, size, interpolation=cv2.INTER_AREA) for file in files])
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_halves_that_disagree_are_not_written_and_the_old_model_stays(trained, t
     model, other = (livenessnet.LivenessNet.build(32, 32, 3, 2) for _ in range(2))
     other.layers[0].set_weights([weight + 0.5 for weight in other.layers[0].get_weights()])
     export = livenessnet._export
-    monkeypatch.setattr(livenessnet, "_export", lambda _, path: (other(np.zeros((1, 32, 32, 3))), export(other, path))[1])
+    monkeypatch.setattr(livenessnet, "_export", lambda path, _: export(path, other))
     with pytest.raises(ModelError, match="differ"):
         livenessnet.save(model, path, livenessnet.LABELS, {"margin": 2.7, "calibration": {"scale": 1, "offset": 0}})
     assert path.read_bytes() == before
@@ -141,7 +143,7 @@ def test_details_that_inference_cannot_rely_on_are_refused(trained, tmp_path, de
 
 def test_a_graph_that_is_not_what_the_details_say_is_refused(trained, tmp_path):
     with pytest.raises(ModelError, match="OpenCV can run"):
-        livenessnet.load(patched(trained.model, tmp_path / "x.model", input_size=32), trained.le)
+        livenessnet.load(patched(trained.model, tmp_path / "x.model", input_size=48), trained.le)
 
 
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(trained, tmp_path):
