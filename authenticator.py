@@ -9,15 +9,17 @@ In two steps, since faces may be looked for in the next frame while this one is 
 
 from collections import deque
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 import livenessnet
-from challenge import Challenge, Prompt
 from face_detector import FaceDetector, cut
 from verdict import UNAUTHORIZED, Verdict
 from video_source import is_dark
+
+if TYPE_CHECKING:
+    from challenge import Challenge, Prompt
 
 # An incident keeps so many raw frames, this far apart: about the second that led to the verdict.
 EVIDENCE_FRAMES, EVIDENCE_GAP_S = 10, 0.1
@@ -53,7 +55,7 @@ class Look:
     progress: float
     visit: tuple[int, int]
     challenged: bool
-    prompt: Prompt | None
+    prompt: "Prompt | None"
     sentence: str
 
 
@@ -64,7 +66,7 @@ class Authenticator:
     """
 
     def __init__(self, detector: FaceDetector, network: livenessnet.FastNet, verdict: Verdict,
-                 challenge: Challenge | None = None):
+                 challenge: "Challenge | None" = None):
         self._detector, self._network, self._verdict, self._challenge = detector, network, verdict, challenge
         self._evidence = Evidence()
         self._score = 0.0

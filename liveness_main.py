@@ -11,6 +11,7 @@ configuration, camera that cannot be opened or is lost; 3 (--once) no verdict in
 
 import argparse
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -26,6 +27,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Windows opens some cameras after a minute without it (OpenCV issue 17687); OpenCV reads it when it is imported.
 os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 
+# What an import makes is there to stay: to search it for garbage takes a tenth of the time.
+gc.disable()
+
 import cv2  # noqa: E402
 
 import livenessnet  # noqa: E402
@@ -34,6 +38,7 @@ from options import Parser, at_least_one, fail, positive, share  # noqa: E402
 from verdict import AUTHORIZED, CHECKING, LOOSEST, STRICTEST, UNAUTHORIZED, Verdict  # noqa: E402
 from video_source import SourceError, open_source  # noqa: E402
 
+gc.enable()
 # What is not needed for opening camera, model and detector is imported while they are being opened.
 if TYPE_CHECKING:
     import alerts
@@ -64,7 +69,6 @@ def run(args: argparse.Namespace, stop: "Stop") -> int:
     """Start opening the parts, and meanwhile read the settings and open the log."""
     parts = None if args.test_alerts else Parts(args)
     import alerts
-    from display import DisplayError
     from log_file import LOGGER, log_to
 
     with log_to(Path(LOG_FILE)):
@@ -76,11 +80,17 @@ def run(args: argparse.Namespace, stop: "Stop") -> int:
                 )
             with contextlib.ExitStack() as stack:
                 return authenticate(args, settings, parts, stop, stack)
-        except (
-            alerts.SettingsError, DetectorError, DisplayError, OptionsError, SourceError, livenessnet.ModelError
-        ) as error:
+        except user_errors() as error:
             logging.getLogger(LOGGER).error("%s", error)
             return fail(str(error))
+
+
+def user_errors() -> tuple[type[Exception], ...]:
+    """Those whose messages say what to do. Asked only once something is raised: most runs draw nothing."""
+    from alerts import SettingsError
+    from display import DisplayError
+
+    return SettingsError, DetectorError, DisplayError, OptionsError, SourceError, livenessnet.ModelError
 
 
 def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "Parts", stop: "Stop",
@@ -88,8 +98,6 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "
     """Set up the parts, watch until the end, report."""
     from alerts import Alerts
     from authenticator import Authenticator
-    from challenge import Challenge
-    from display import Recorder, Window
     from session import Ending, log, watch
 
     source = stack.enter_context(parts.source())
@@ -98,6 +106,8 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "
     refuse_unseen_prompts(args, settings, source)
     recorder = None
     if args.output or args.scores:
+        from display import Recorder
+
         recorder = Recorder(args.output, args.scores, source.fps, source.live)
     guard = Alerts(
         settings, incidents=args.incidents, rehearsal=not (source.live or args.arm),
@@ -106,12 +116,16 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "
     stack.callback(guard.close)
     window = None
     if not args.no_display:
+        from display import Window
+
         window = Window()
         stack.callback(window.close)
-    authenticator = Authenticator(
-        detector, network, Verdict(args.false_pass, args.false_lock),
-        Challenge(args.challenge) if args.challenge else None,
-    )
+    challenge = None
+    if args.challenge:
+        from challenge import Challenge
+
+        challenge = Challenge(args.challenge)
+    authenticator = Authenticator(detector, network, Verdict(args.false_pass, args.false_lock), challenge)
 
     log.info("watching %s with %s", source.name, args.model)
     guard.say(GREETING)

@@ -474,6 +474,12 @@ def pytest_command(arguments: list[str]) -> list:
     return [VENV_PYTHON, "-m", "pytest", *([] if names_files else ["tests"]), *arguments]
 
 
+def compile_modules() -> None:
+    """Once, for all starts to come: a Python that must not write what it compiled does it anew at each, in 40 ms."""
+    subprocess.run([VENV_PYTHON, "-m", "compileall", "-q", "-l", ".", "face_detector"], cwd=ROOT,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -490,6 +496,7 @@ def main() -> int:
             return subprocess.run(pytest_command(arguments.pytest_arguments), cwd=ROOT).returncode
         job = choose_job()
         set_up(tests=False)
+        compile_modules()
         started = time.monotonic()
         verdicts = run_job(job)
     except QuickstartError as error:

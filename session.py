@@ -6,17 +6,21 @@ import os
 import sys
 import time
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ahead import Ahead
 from alerts import Alerts
 from authenticator import Authenticator, Look
-from display import Recorder, SmoothBoxes, View, Window, annotate, banner
 from incident import CHALLENGE, REPLAY
 from log_file import LOGGER
 from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
 from video_source import SourceError
+
+# Most runs show and record nothing: imported where something is drawn.
+if TYPE_CHECKING:
+    from display import Recorder, View, Window
 
 log = logging.getLogger(LOGGER)
 
@@ -38,7 +42,7 @@ class Ending:
     camera_timeout_s: float = 300.0
 
 
-def watch(source, authenticator: Authenticator, alerts: Alerts, window: Window | None, recorder: Recorder | None,
+def watch(source, authenticator: Authenticator, alerts: Alerts, window: "Window | None", recorder: "Recorder | None",
           ending: Ending, stop) -> tuple[Look | None, float]:
     """The frame loop. Returns the last look, None without any, and its time.
 
@@ -47,7 +51,11 @@ def watch(source, authenticator: Authenticator, alerts: Alerts, window: Window |
     """
     look, time_s, state = None, 0.0, CHECKING
     greeted, reported = None, None  # the visits that were last authorized and reported
-    boxes, pace, picture = SmoothBoxes(), Pace(), None
+    pace, picture = Pace(), None
+    if recorder or window:
+        from display import SmoothBoxes
+
+        boxes = SmoothBoxes()
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         found = ((index, time_s, frame, authenticator.find(frame)) for index, time_s, frame in source.frames())
@@ -102,13 +110,17 @@ def is_reportable(frame: np.ndarray | None, look: Look) -> bool:
 
 
 def report(alerts: Alerts, authenticator: Authenticator, frame: np.ndarray, look: Look, source: str) -> None:
+    from display import View, annotate, banner
+
     view = View(look.faces[:, :4], look.state, None if look.challenged else look.score,
                 banner=banner(look.state, CHALLENGE) if look.challenged else "")
     reason = CHALLENGE if look.challenged else REPLAY
     alerts.unauthorized(annotate(frame, view), authenticator.evidence(), look.score, source, reason)
 
 
-def what_to_show(look: Look, boxes: np.ndarray, trouble: str, alerts: Alerts) -> View:
+def what_to_show(look: Look, boxes: np.ndarray, trouble: str, alerts: Alerts) -> "View":
+    from display import View, banner
+
     return View(
         boxes, look.state, None if look.challenged else look.score, look.progress,
         banner=banner(look.state, alerts.status),

@@ -471,3 +471,10 @@ def test_a_python_too_old_gets_one_line():
 def test_ci_runs_exactly_what_a_newcomer_would():
     lines = (SCRIPT.parent / ".ci" / "run").read_text().splitlines()
     assert lines[-1] == "python3 quickstart.py test"
+
+
+def test_the_modules_are_compiled_for_every_start_to_come(project, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    (project / "module.py").write_text("x = 1\n")
+    quickstart.compile_modules()
+    assert list(project.glob("__pycache__/module.*.pyc"))
