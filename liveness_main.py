@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# NumPy's algebra starts a thread for each core and spends 20 to 60 ms on it; nothing here multiplies matrices with it.
+# NumPy's algebra starts a thread for each core and spends 20 to 60 ms on it; nothing here multiplies matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Windows opens some cameras after a minute without it (OpenCV issue 17687); OpenCV reads it when it is imported.
 os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
@@ -289,7 +289,7 @@ def refuse_unseen_prompts(args: argparse.Namespace, settings: "alerts.Settings",
     """Nobody can follow what is neither shown nor spoken; in a rehearsal nobody has to."""
     silent = args.no_voice or not settings.voice.enabled
     if args.challenge and source.live and args.no_display and silent:
-        raise OptionsError("--challenge needs the window or the voice to ask for turns; drop --no-display or --no-voice")
+        raise OptionsError("--challenge asks for turns by window or voice; drop --no-display or --no-voice")
 
 
 def refuse_overwriting(args: argparse.Namespace) -> None:

@@ -396,8 +396,7 @@ def _read_archive(path: Path) -> tuple[bytes, dict]:
     except KeyError:
         raise ModelError(f"{path}: a zip, but not one that train.py wrote; name the model with --model") from None
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
-            ValueError, OSError, struct.error) as error:
-        del error  # what a zip reader says of a broken zip helps nobody
+            ValueError, OSError, struct.error):
         raise ModelError(f"{path}: empty, cut off or damaged; train it again with train.py") from None
     _check_details(path, details)
     return graph, details

@@ -95,7 +95,8 @@ def watch(source, authenticator: Authenticator, alerts: Alerts, window: "Window 
                 wait_s = 0 if source.live else max(0, time_s - (time.monotonic() - began))
                 if frame is not None:
                     pace.tick()
-                if not window.show(picture, replace(view, fps=0 if trouble else pace.fps), wait_s, mirror=source.live):
+                view = replace(view, fps=0 if trouble else pace.fps)
+                if not window.show(picture, view, wait_s, mirror=source.live):
                     break
             if (ending.once and state != CHECKING) or stop.asked:
                 break

@@ -13,6 +13,8 @@ sys.path.insert(0, str(ROOT))
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
+from camera_parts import Server  # noqa: E402
+
 import gather_examples  # noqa: E402
 import train  # noqa: E402
 from face_detector import FaceDetector  # noqa: E402
@@ -60,6 +62,14 @@ def trained(sample, tmp_path_factory) -> SimpleNamespace:
     options = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
     assert train.main([*options, "--epochs", "8", "--batch-size", "32"]) == 0
     return SimpleNamespace(**paths)
+
+
+@pytest.fixture
+def camera_server(live_frames):
+    """An HTTP camera that can be told to misbehave."""
+    server = Server(live_frames)
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -128,8 +128,8 @@ def report(samples: np.ndarray, status: int, complaints: str, incidents: int, sp
         early, late = (half[:, column].max() for half in np.array_split(warm, 2))
         limit = early * GROWTH if column == 1 else early
         grew |= late > limit
-        print(f"{name:<11} {samples[0, column]:.0f} at the start, then at most {early:.1f}{unit} in the first half and "
-              f"{late:.1f}{unit} in the second{'  GREW' if late > limit else ''}")
+        print(f"{name:<11} {samples[0, column]:.0f} at the start, then at most {early:.1f}{unit} in the first half "
+              f"and {late:.1f}{unit} in the second{'  GREW' if late > limit else ''}")
     if complaints:
         print(complaints.strip())
     return int(grew)

@@ -1,7 +1,6 @@
 """Streams are real: MJPEG over HTTP, from a server of our own that can be told to misbehave. For cameras, of which
 there is none here, the driver is simulated at OpenCV's interface, cv2.VideoCapture."""
 
-import http.server
 import logging
 import os
 import subprocess
@@ -13,70 +12,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from camera_parts import QUICK, SOON, Server, stream
 
 import camera
 import gather_examples
 from camera import Camera, Patience
 from video_source import SourceError, open_source
-
-# A tenth of the true times and less: the tests are about what happens, and in what order.
-QUICK = Patience(
-    first_picture=1, silent=0.4, frozen=0.6, dark=0.4, broken=0.15, settle=0.3, pause=0.1, longest_pause=0.4,
-    longest_dark_pause=0.4,
-)
-# What must happen soon, happens within so many seconds on a busy machine, too.
-SOON = 8
-
-
-class Server:
-    """An HTTP camera. mode: "run", "repeat" one picture, "dark", "pause", "drop" connections, "mute" (no answer)."""
-
-    def __init__(self, pictures: np.ndarray, port: int = 0):
-        self.mode, self.connections, self.number = "run", 0, 0
-        self._jpegs = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures]
-        self._dark = [cv2.imencode(".jpg", picture // 16)[1].tobytes() for picture in pictures]
-        handler = type("Handler", (http.server.BaseHTTPRequestHandler,), {
-            "do_GET": lambda request: self._serve(request), "log_message": lambda *_: None,
-        })
-        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
-        self._http.daemon_threads = True
-        self.port = self._http.server_port
-        self.url = f"http://user:secret@127.0.0.1:{self.port}/live?key=secret"
-        threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    def _serve(self, request) -> None:
-        self.connections += 1
-        while self.mode == "mute":
-            time.sleep(0.02)
-        request.send_response(200)
-        request.send_header("Content-Type", "multipart/x-mixed-replace; boundary=picture")
-        request.end_headers()
-        try:
-            while self.mode != "drop":
-                if self.mode == "pause":
-                    time.sleep(0.02)
-                    continue
-                jpegs = self._dark if self.mode == "dark" else self._jpegs
-                self.number += self.mode != "repeat"
-                jpeg = jpegs[self.number % len(jpegs)]
-                head = f"--picture\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                request.wfile.write(head.encode() + jpeg + b"\r\n")
-                time.sleep(1 / 40)
-        except OSError:
-            pass  # the camera hung up
-
-    def close(self) -> None:
-        self.mode = "drop"
-        self._http.shutdown()
-        self._http.server_close()
-
-
-@pytest.fixture
-def server(live_frames):
-    server = Server(live_frames)
-    yield server
-    server.close()
-
 
 @pytest.fixture
 def lines():
@@ -100,10 +41,6 @@ def lines():
 def quick_streams(monkeypatch):
     monkeypatch.setattr(camera, "STREAM_OPEN_MS", 800)
     monkeypatch.setattr(camera, "STREAM_READ_MS", 800)
-
-
-def stream(server: Server, patience: Patience = QUICK, **wishes) -> Camera:
-    return Camera(server.url, "stream", "stream", patience=patience, **wishes)
 
 
 def watch(frames, until, timeout: float = SOON) -> list[tuple]:
@@ -135,8 +72,8 @@ def readers() -> int:
 # Streams
 
 
-def test_a_stream_gives_new_pictures_with_rising_times(server, live_frames):
-    with open_source(server.url) as source:
+def test_a_stream_gives_new_pictures_with_rising_times(camera_server, live_frames):
+    with open_source(camera_server.url) as source:
         assert source.live and source.length is None and 1 <= source.fps <= 1000
         assert "secret" not in source.name
         seen = [item for item in watch(source.frames(), lambda item: item[0] == 20) if has_picture(item)]
@@ -151,98 +88,98 @@ def test_a_stream_gives_new_pictures_with_rising_times(server, live_frames):
     assert loss < 3
 
 
-def test_a_slow_consumer_gets_the_newest_picture(server, live_frames):
-    with stream(server) as source:
+def test_a_slow_consumer_gets_the_newest_picture(camera_server, live_frames):
+    with stream(camera_server) as source:
         frames = source.frames()
         next(frames)
         for _ in range(3):
             time.sleep(0.6)     # some twenty pictures
-            sent = server.number
+            sent = camera_server.number
             _, time_s, frame = next(frames)
             number = np.abs(frame.astype(int) - live_frames).mean(axis=(1, 2, 3)).argmin()
             assert (sent - number) % len(live_frames) <= 8 or (number - sent) % len(live_frames) <= 8
     assert time_s > 1.5
 
 
-def test_every_nth_picture_is_taken_as_they_come(server):
-    with stream(server) as source:
+def test_every_nth_picture_is_taken_as_they_come(camera_server):
+    with stream(camera_server) as source:
         seen = [index for index, _, frame in watch(source.frames(5), lambda item: item[0] >= 20) if frame is not None]
     assert seen == [0, 5, 10, 15, 20]
 
 
-def test_a_frozen_picture_is_noticed_and_the_stream_opened_again(server, lines):
-    with stream(server) as source:
+def test_a_frozen_picture_is_noticed_and_the_stream_opened_again(camera_server, lines):
+    with stream(camera_server) as source:
         frames = source.frames()
         watch(frames, lambda item: item[0] == 3)
-        server.mode = "repeat"
+        camera_server.mode = "repeat"
         watch(frames, lambda _: source.trouble)
         assert "stream: the same picture for " in source.trouble and source.lost_s >= QUICK.frozen
-        wait_for(lambda: server.connections >= 3)  # not once only
+        wait_for(lambda: camera_server.connections >= 3)  # not once only
         item = watch(frames, lambda item: True)[-1]
         assert item[2] is None, "a repeated picture must not be handed over"
-        server.mode = "run"
+        camera_server.mode = "run"
         watch(frames, has_picture)
         assert source.trouble == "" and source.lost_s == 0
         next(frames)
     assert "the same picture" in lines[0] and lines[1] == "stream: picture again" and len(lines) == 2
 
 
-def test_a_few_repeats_are_no_trouble_and_no_new_pictures(server):
-    with stream(server, Patience()) as source:
+def test_a_few_repeats_are_no_trouble_and_no_new_pictures(camera_server):
+    with stream(camera_server, Patience()) as source:
         frames = source.frames()
         watch(frames, lambda item: item[0] == 3)
-        server.mode = "repeat"
+        camera_server.mode = "repeat"
         gap = [item for item in watch(frames, lambda item: item[2] is None)]
         assert source.trouble == "" and source.lost_s == 0
-        server.mode = "run"
+        camera_server.mode = "run"
         later = watch(frames, has_picture)[-1]
         assert later[0] == gap[-1][0]  # the index stood still
         assert later[1] >= gap[-1][1]
-    assert server.connections == 1
+    assert camera_server.connections == 1
 
 
 @pytest.mark.parametrize("mode", ["pause", "drop"])
-def test_a_stream_that_ceases_is_noticed_and_comes_back(server, quick_streams, mode):
-    with stream(server) as source:
+def test_a_stream_that_ceases_is_noticed_and_comes_back(camera_server, quick_streams, mode):
+    with stream(camera_server) as source:
         frames = source.frames()
         watch(frames, lambda item: item[0] == 3)
-        server.mode = mode
+        camera_server.mode = mode
         watch(frames, lambda _: source.trouble)
         assert "stream: no picture for " in source.trouble and source.lost_s >= QUICK.silent
-        watch(frames, lambda _: server.connections >= 2)
-        server.mode = "run"
+        watch(frames, lambda _: camera_server.connections >= 2)
+        camera_server.mode = "run"
         watch(frames, has_picture)
         assert source.trouble == ""
 
 
-def test_a_server_that_is_away_for_a_while_is_found_again(server, quick_streams, live_frames):
-    with stream(server) as source:
+def test_a_server_that_is_away_for_a_while_is_found_again(camera_server, quick_streams, live_frames):
+    with stream(camera_server) as source:
         frames = source.frames()
         next(frames)
-        server.close()
+        camera_server.close()
         watch(frames, lambda _: "trying again in" in source.trouble)
-        again = Server(live_frames, server.port)
+        again = Server(live_frames, camera_server.port)
         try:
             watch(frames, has_picture)
         finally:
             again.close()
 
 
-def test_darkness_is_told_and_light_seen_at_once(server, lines):
+def test_darkness_is_told_and_light_seen_at_once(camera_server, lines):
     """However long the pauses between attempts to mend what is most likely a covered lens."""
     patience = Patience(dark=0.3, settle=60, pause=60, longest_dark_pause=60)
-    with stream(server, patience) as source:
+    with stream(camera_server, patience) as source:
         frames = source.frames()
         watch(frames, lambda item: item[0] == 3)
-        server.mode = "dark"
+        camera_server.mode = "dark"
         watch(frames, lambda _: source.trouble)
         assert "stream: too dark to see for " in source.trouble
         assert source.lost_s == 0, "a camera in a dark room is not lost"
-        wait_for(lambda: server.connections == 2)
+        wait_for(lambda: camera_server.connections == 2)
         while watch(frames, lambda item: True)[-1][1] < 2:
             assert source.trouble
-        assert server.connections == 2
-        server.mode = "run"
+        assert camera_server.connections == 2
+        camera_server.mode = "run"
         began = time.monotonic()
         watch(frames, has_picture)
         assert time.monotonic() - began < 3
@@ -251,20 +188,20 @@ def test_darkness_is_told_and_light_seen_at_once(server, lines):
 
 
 @pytest.mark.parametrize("mode", ["mute", "drop", "pause"])
-def test_what_brings_no_first_picture_is_refused_in_time_without_secrets(server, quick_streams, mode):
-    server.mode = mode
+def test_what_brings_no_first_picture_is_refused_in_time_without_secrets(camera_server, quick_streams, mode):
+    camera_server.mode = mode
     began = time.monotonic()
     with pytest.raises(SourceError, match="cannot be opened") as error:
-        open_source(server.url)
+        open_source(camera_server.url)
     assert time.monotonic() - began < 2 * Patience().first_picture + SOON
     assert "secret" not in str(error.value) and "\n" not in str(error.value)
     wait_for(lambda: readers() == 0)
 
 
-def test_closing_does_not_wait_for_a_stream_that_hangs(server):
-    with stream(server) as source:
+def test_closing_does_not_wait_for_a_stream_that_hangs(camera_server):
+    with stream(camera_server) as source:
         next(source.frames())
-        server.mode = "pause"
+        camera_server.mode = "pause"
         time.sleep(0.2)
         began = time.monotonic()
     assert time.monotonic() - began < camera.CLOSE_S + 1
@@ -274,14 +211,14 @@ def test_closing_does_not_wait_for_a_stream_that_hangs(server):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts files and threads in /proc")
-def test_many_openings_leak_neither_threads_nor_files(server, live_frames):
+def test_many_openings_leak_neither_threads_nor_files(camera_server, live_frames):
     patience = Patience(silent=0.05, frozen=0.05, settle=0.01, pause=0.01, longest_pause=0.01)
-    with stream(server, patience) as source:
+    with stream(camera_server, patience) as source:
         frames = source.frames()
-        server.mode = "repeat"
+        camera_server.mode = "repeat"
         counts = []
         for goal in (10, 40):
-            watch(frames, lambda _: server.connections >= goal, 30)
+            watch(frames, lambda _: camera_server.connections >= goal, 30)
             wait_for(lambda: len(os.listdir("/proc/self/fd")) <= 60)
             counts.append((readers(), len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))))
     assert counts[0][0] == counts[1][0] == 1
@@ -289,14 +226,14 @@ def test_many_openings_leak_neither_threads_nor_files(server, live_frames):
     assert counts[1][1] <= counts[0][1] + 8 and counts[1][2] <= counts[0][2] + 8
 
 
-def test_gathering_ends_with_a_message_when_the_camera_is_lost(server, quick_streams, monkeypatch):
+def test_gathering_ends_with_a_message_when_the_camera_is_lost(camera_server, quick_streams, monkeypatch):
     monkeypatch.setattr(gather_examples, "LOST_S", 0.6)
-    with stream(server) as source, pytest.raises(SourceError, match="stream: no picture"):
+    with stream(camera_server) as source, pytest.raises(SourceError, match="stream: no picture"):
         pictures = gather_examples.pictures(source, 1)
         for index, _, frame in pictures:
             assert frame is not None
             if index == 3:
-                server.mode = "repeat"
+                camera_server.mode = "repeat"
 
 
 # Cameras
@@ -538,7 +475,7 @@ def test_elsewhere_one_sentence_names_the_usual_reasons(driver, monkeypatch, pla
     assert driver.openings[0][1] == {"win32": cv2.CAP_MSMF, "darwin": cv2.CAP_AVFOUNDATION}[platform]
 
 
-def test_a_program_ends_though_its_camera_hangs(server):
+def test_a_program_ends_though_its_camera_hangs(camera_server):
     """As a process: a thread that is caught in the driver must not keep it alive."""
     code = (
         "import sys, camera; from video_source import open_source; camera.STREAM_READ_MS = 20_000\n"
@@ -546,11 +483,11 @@ def test_a_program_ends_though_its_camera_hangs(server):
         "    next(source.frames()); print('seen', flush=True); sys.stdin.readline()\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, server.url], cwd=Path(camera.__file__).parent, text=True,
+        [sys.executable, "-c", code, camera_server.url], cwd=Path(camera.__file__).parent, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )
     assert process.stdout.readline() == "seen\n"
-    server.mode = "pause"
+    camera_server.mode = "pause"
     time.sleep(0.3)
     began = time.monotonic()
     _, errors = process.communicate("\n", timeout=30)

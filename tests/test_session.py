@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from test_camera import QUICK, SOON, Server, stream
+from camera_parts import QUICK, SOON, stream
 
 import livenessnet
 from alerts import Alerts, load_settings
@@ -14,13 +14,6 @@ from verdict import AUTHORIZED, CHECKING, Verdict
 from video_source import SourceError
 
 ENOUGH = 40 * SOON      # frames, or notices that there is none
-
-
-@pytest.fixture
-def server(live_frames):
-    server = Server(live_frames)
-    yield server
-    server.close()
 
 
 @pytest.fixture
@@ -47,47 +40,48 @@ class Screen:
         return bool(self.story)
 
 
-def test_a_stream_that_freezes_ends_the_visit_and_the_next_picture_begins_another(server, parts):
+def test_a_stream_that_freezes_ends_the_visit_and_the_next_picture_begins_another(camera_server, parts):
     def freeze(picture, view):
         if view.state == AUTHORIZED:
-            server.mode = "repeat"
+            camera_server.mode = "repeat"
         return view.state == AUTHORIZED
 
     def thaw(picture, view):
         if view.trouble and view.state == CHECKING:
-            server.mode = "run"
+            camera_server.mode = "run"
             return True
 
     screen = Screen(freeze, lambda picture, view: picture is None and "the same picture" in view.trouble, thaw,
                     lambda picture, view: picture is not None and view.state == AUTHORIZED and not view.trouble)
-    with stream(server) as source:
+    with stream(camera_server) as source:
         look, _ = watch(source, parts.authenticator, parts.alerts, screen, None, Ending(), Stop())
     assert look.visit == (2, 0)
     assert all(view.trouble for picture, view in screen.shown if picture is None), "darkened without a reason"
 
 
-def test_the_wait_for_a_lost_camera_has_an_end(server, parts):
+def test_the_wait_for_a_lost_camera_has_an_end(camera_server, parts):
     def stop_the_stream(*_):
-        server.mode = "pause"
+        camera_server.mode = "pause"
 
-    with stream(server) as source, pytest.raises(SourceError, match="--camera-timeout"):
-        watch(source, parts.authenticator, parts.alerts, Screen(stop_the_stream), None, Ending(camera_timeout_s=1), Stop())
+    with stream(camera_server) as source, pytest.raises(SourceError, match="--camera-timeout"):
+        screen = Screen(stop_the_stream)
+        watch(source, parts.authenticator, parts.alerts, screen, None, Ending(camera_timeout_s=1), Stop())
 
 
-def test_a_dark_picture_is_told_and_judged_by_nobody(server, parts):
-    server.mode = "dark"
+def test_a_dark_picture_is_told_and_judged_by_nobody(camera_server, parts):
+    camera_server.mode = "dark"
     screen = Screen(lambda picture, view: "dark" in view.trouble)
-    with stream(server, QUICK) as source:
+    with stream(camera_server, QUICK) as source:
         look, _ = watch(source, parts.authenticator, parts.alerts, screen, None, Ending(), Stop())
     assert look.state == CHECKING and not look.scores
 
 
-def test_a_wish_to_stop_is_heard_without_a_window_or_a_face(server, parts):
+def test_a_wish_to_stop_is_heard_without_a_window_or_a_face(camera_server, parts):
     stop = Stop()
     stop.gently()
-    server.mode = "dark"
+    camera_server.mode = "dark"
     stop(15)
-    with stream(server) as source:
+    with stream(camera_server) as source:
         watch(source, parts.authenticator, parts.alerts, None, None, Ending(), stop)
 
 

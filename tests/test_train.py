@@ -1,3 +1,4 @@
+import argparse
 import json
 import re
 import zipfile
@@ -8,6 +9,8 @@ import pytest
 from conftest import assert_one_line
 
 import crops
+import evaluation
+import livenessnet
 import train
 from crops import Crop
 
@@ -116,7 +119,7 @@ def test_bad_data_is_told_in_one_line_and_the_old_model_stays(run, dataset, tmp_
     model.write_text("precious")
     out = ("--model", model, "--le", "le.pickle")
     (tmp_path / "empty").mkdir()
-    fill(tmp_path / "one" / "real", "real", 9)
+    fill(tmp_path / "one" / "fake", "fake", 9)
     fill(tmp_path / "cats" / "cat", "cat", 9)
     fill(tmp_path / "cats" / "dog", "dog", 9)
     fill(tmp_path / "three" / "real", "a", 1), fill(tmp_path / "three" / "fake", "a", 1), fill(tmp_path / "three" / "x", "a", 1)
@@ -124,7 +127,7 @@ def test_bad_data_is_told_in_one_line_and_the_old_model_stays(run, dataset, tmp_
 
     assert_one_line(run("train.py", "--dataset", "missing", *out), "missing", "no such folder")
     assert_one_line(run("train.py", "--dataset", "empty", *out), "empty", "no pictures")
-    assert_one_line(run("train.py", "--dataset", "one", *out), "only real", "gather", "fake")
+    assert_one_line(run("train.py", "--dataset", "one", *out), "only fake", "gather", "real")
     assert_one_line(run("train.py", "--dataset", "cats", *out), "cat, dog", "named real and fake")
     assert_one_line(run("train.py", "--dataset", "three", *out), "fake, real, x")
     assert_one_line(run("train.py", "--dataset", "few", *out), "2 crops", "at least")
@@ -133,6 +136,72 @@ def test_bad_data_is_told_in_one_line_and_the_old_model_stays(run, dataset, tmp_
     assert_one_line(run("train.py", "--dataset", dataset, *out, "--epochs", "0"), "--epochs")
     assert model.read_text() == "precious"
     assert not (tmp_path / "le.pickle").exists()
+
+
+@pytest.mark.parametrize("fakes", [0, 5])
+def test_without_real_replays_some_are_simulated_from_the_live_crops(tmp_path, fakes):
+    fill(tmp_path / "real", "desk", 20)
+    fill(tmp_path / "real", "kitchen", 10)
+    if fakes:
+        fill(tmp_path / "fake", "tv", fakes, shade=100)
+    examples = train.load(tmp_path, 2.7)
+    names, counts = np.unique(examples.recordings[~examples.is_real], return_counts=True)
+    filmed = {"fake/tv": 5} if fakes else {}
+    assert dict(zip(names, counts)) == filmed | {"fake/simulated: desk": 20, "fake/simulated: kitchen": 10}
+    assert examples.is_simulated.sum() == 30 and not examples.is_simulated[examples.is_real].any()
+    desk = examples.recordings == "real/desk"
+    replayed = examples.recordings == "fake/simulated: desk"
+    np.testing.assert_array_equal(examples.time_s[desk], examples.time_s[replayed])
+    assert np.abs(examples.crops[desk].astype(int) - examples.crops[replayed]).mean() > 5
+    assert any("replays are simulated" in warning for warning in train.warnings_about(examples))
+
+
+def test_real_crops_alone_make_a_model_that_says_what_it_was_judged_on(run, tmp_path):
+    fill(tmp_path / "dataset" / "real", "desk", 20)
+    done = run("train.py", "--dataset", "dataset", "--model", "liveness.model", "--le", "le.pickle", "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    assert "no fake crops: replays are simulated" in done.stderr
+    assert "little about real replays" in done.stdout
+    with zipfile.ZipFile(tmp_path / "liveness.model") as members:
+        details = json.loads(members.read("liveness.json"))
+    assert details["simulated_replays"] == 20 and details["metrics"]["judged_on"] == "simulated replays"
+    # Held-out simulated replays say nothing about real ones: the operating point is not fitted to them.
+    assert details["calibration"] == evaluation.UNFITTED_SIMULATED
+
+
+def test_the_same_seed_trains_the_same_model_and_another_seed_another(dataset):
+    examples, rows = train.load(dataset, 2.7), np.arange(40)
+    weights, curves = {}, {}
+    for run, seed in enumerate((1, 1, 2)):
+        args = argparse.Namespace(seed=seed, epochs=3, batch_size=8, learning_rate=2e-3)
+        model, curves[run] = train.train(livenessnet.import_keras(), examples, rows, rows[::3], args, show=False)
+        weights[run] = np.concatenate([weight.ravel() for weight in model.get_weights()])
+    np.testing.assert_allclose(weights[0], weights[1], atol=1e-5)
+    assert np.abs(weights[0] - weights[2]).max() > 0.05
+    assert set(curves[0]) == set(train.CURVES) and all(len(curve) == 3 for curve in curves[0].values())
+    np.testing.assert_allclose(curves[0]["loss"], curves[1]["loss"], atol=1e-4)
+
+
+def test_members_are_trained_apart_and_averaged(dataset):
+    examples, rows = train.load(dataset, 2.7), np.arange(40)
+    args = argparse.Namespace(seed=0, epochs=12, batch_size=32, learning_rate=2e-3)
+    keras = livenessnet.import_keras()
+    model, curves = train.train(keras, examples, rows, rows, args, show=False)
+    members = [layer for layer in model.layers if isinstance(layer, keras.Sequential)]
+    views, _ = train.batch_of(examples, rows)
+    shares = np.array([np.asarray(member(views)) for member in members])
+    assert len(members) == train.MEMBERS and np.ptp(shares[:, :, 1], axis=0).max() > 0.01
+    np.testing.assert_allclose(np.asarray(model(views)), shares.mean(axis=0), atol=1e-6)
+    # They have learned: from chance, where black and grey crops were all the same to them.
+    assert curves["loss"][-1] < 0.7 * curves["loss"][0]
+    assert curves["val_accuracy"][-1] > curves["val_accuracy"][0]
+
+
+def test_the_learning_rate_rises_and_falls_once():
+    rates = np.array([train.learning_rate(step, 100, 0.002) for step in range(100)])
+    assert rates[0] == pytest.approx(0.002 / 25) and rates[25] == pytest.approx(0.002) and rates[-1] < 1e-5
+    assert (np.diff(rates[:26]) > 0).all() and (np.diff(rates[25:]) < 0).all()
+    assert train.learning_rate(0, 1, 0.002) > 0
 
 
 def test_what_makes_a_poor_model_is_warned_about(dataset):
