@@ -80,9 +80,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-o", "--output", required=True, type=Path, help="folder for the crops; made if missing")
     parser.add_argument("-d", "--detector", default="face_detector", help="folder of the face detector's weights")
     parser.add_argument("-c", "--confidence", type=share, default=0.5, help="lowest score of a face, 0 to 1 (0.5)")
-    parser.add_argument("-s", "--skip", type=at_least_one, default=16, help="use every Nth frame (16)")
+    parser.add_argument("-s", "--skip", type=at_least_one, help="use every Nth frame (16; of a folder 1)")
     parser.add_argument("--seconds", type=positive, help="camera: stop after so long (else with Ctrl-C)")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.skip is None:
+        # A folder holds few frames that were chosen already, such as the ten of an incident.
+        args.skip = 1 if Path(args.input).is_dir() else 16
+    return args
 
 
 def gather(source, detectors: list[FaceDetector], folder: Path, skip: int, seconds: float | None) -> Counter:

@@ -59,7 +59,7 @@ class _Graph:
         at, flattened = self.picture, None
         for layer in network.layers:
             kind, weights = type(layer).__name__, layer.get_weights()
-            if kind == "Conv2D" and layer.padding == "same":
+            if kind == "Conv2D" and (layer.padding, layer.kernel_size, layer.strides) == ("same", (3, 3), (1, 1)):
                 filters = self.constant(weights[0].transpose(3, 2, 0, 1))
                 at = self.node("Conv", at, filters, self.constant(weights[1]), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
                 shape = (*shape[:2], weights[1].size)
@@ -69,7 +69,7 @@ class _Graph:
                 each = (-1,) if flattened else (1, -1, 1, 1)
                 at = self.node("Mul", at, self.constant(scale.reshape(each)))
                 at = self.node("Add", at, self.constant((beta - mean * scale).reshape(each)))
-            elif kind == "MaxPooling2D":
+            elif kind == "MaxPooling2D" and layer.pool_size == layer.strides == (2, 2):
                 at = self.node("MaxPool", at, kernel_shape=[2, 2], strides=[2, 2])
                 shape = (shape[0] // 2, shape[1] // 2, shape[2])
             elif kind == "Flatten":

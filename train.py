@@ -10,39 +10,53 @@ import argparse
 import math
 import os
 import sys
-from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 import augmentation
 import crops
 import evaluation
 import livenessnet
+from ahead import spread
 from evaluation import Rate
 from face_detector import CROP_MARGIN
 from options import Parser, at_least_one, fail, positive
 from video_source import USUAL_FPS
 
-# Side in pixels of the network's input. At 32, the original's, a screen's edge is lost; 64 was no better than 48 on
-# unseen recordings, beyond what chance does between seeds, and takes half as long again.
-INPUT_SIZE = 48
-# So many networks are trained together, and their mean is the model: see LivenessNet.average.
-MEMBERS = 3
+# Side in pixels of the network's input: the original's. On unseen recordings 48 was no better, and twice as slow.
+INPUT_SIZE = 32
+# So many networks are trained, and their mean is the model: see LivenessNet.average.
+MEMBERS = 5
 # Side in pixels at which crops are held in memory, 49 kB each: enough for training to zoom in.
 HELD_SIDE = 128
-# One epoch draws so many crops at the most. The frames of a recording resemble each other so much that more steps
-# teach the recording and not the difference: with 200 steps instead of 100 unseen recordings came out no better.
-EPOCH_CROPS = 128
+# One epoch draws so many crops for each recording, whatever its length. The frames of a recording resemble each other
+# so much that more steps teach the recording and not the difference: on unseen recordings ACER was 0.05 after 50
+# steps of 32 crops and 0.07 after 100, with no clear difference close up (two training pairs, four seeds).
+EPOCH_CROPS = 16
+# In a class a recording of N crops is drawn as often as N to this power: at 0 the ten frames of one incident would
+# make up as much of what is learned as two minutes of video, and after one live incident of another room replays
+# passed that had not before; at 1 one long video would drown all short ones.
+RECORDING_WEIGHT = 0.75
+# What the recordings are called that are made of live ones; no file can be.
+SIMULATED = "fake/simulated: "
+# What is drawn over the epochs.
+CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+# So many of the held-out crops are looked at after each epoch, for the curves; all of them at the end.
+WATCHED = 16
 # Fewer crops than this in a class are a slip of the hand, not a data set.
 FEWEST = 8
 # Below and beyond these a model can be trained but should not be trusted: warned about.
 FEW, UNBALANCED = 100, 4
 # Of the recipe that was compared on unseen recordings (README, "How good is it?") as a whole, not one by one.
-WEIGHT_DECAY, LABEL_SMOOTHING, WARM_UP = 1e-2, 0.1, 0.25
+LABEL_SMOOTHING, WARM_UP = 0.1, 0.25
 
 
 class DataError(Exception):
@@ -72,6 +86,11 @@ class Examples:
         """bool (N,)."""
         return self.labels == livenessnet.LABELS.index("real")
 
+    @property
+    def is_simulated(self) -> np.ndarray:
+        """bool (N,): a replay that nobody has filmed."""
+        return np.char.startswith(self.recordings, SIMULATED)
+
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
@@ -82,18 +101,24 @@ def main(argv: list[str] | None = None) -> int:
     except DataError as error:
         return fail(str(error))
     train_rows, held_rows, meaning = evaluation.split(examples.is_real, examples.recordings, examples.time_s)
+    if examples.is_simulated.any():
+        meaning = evaluation.SIMULATED
     print(f"{args.dataset}: {sum(examples.is_real)} real and {sum(~examples.is_real)} fake crops from "
           f"{len(set(examples.recordings))} recordings; {len(train_rows)} to train on, {len(held_rows)} held out")
     for warning in warnings_about(examples):
         print(f"warning: {warning}", file=sys.stderr)
 
     # Only now: everything that can be wrong with the data is known before the seconds that this takes.
+    # The members are trained at the same time, each in one thread: their steps are too small to be shared out.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
     keras = livenessnet.import_keras()
     if folds:
         cross_validate(keras, examples, folds, args)
     model, history = train(keras, examples, train_rows, held_rows, args)
     raw = predict(model, examples, held_rows)
-    calibration = evaluation.calibrate(raw, examples.is_real[held_rows])
+    # Simulated replays say nothing about where real ones begin.
+    fitted = not examples.is_simulated.any()
+    calibration = evaluation.calibrate(raw, examples.is_real[held_rows]) if fitted else unfitted(examples)
     scores, metrics = judge(raw, calibration, examples, held_rows)
     is_real = examples.is_real[held_rows]
     report(scores, is_real, metrics, meaning)
@@ -119,7 +144,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-l", "--le", type=Path, required=True, help="where the label encoder goes")
     parser.add_argument("-p", "--plot", type=Path, default=Path("plot.png"), help="where the plot goes (plot.png)")
     parser.add_argument("--epochs", type=at_least_one, default=50, help="50")
-    parser.add_argument("--batch-size", type=at_least_one, default=64, help="64")
+    parser.add_argument("--batch-size", type=at_least_one, default=32, help="32")
     parser.add_argument("--learning-rate", type=positive, default=2e-3, help="highest of the schedule (0.002)")
     parser.add_argument("--margin", type=positive, default=CROP_MARGIN, help="how wide crops are cut, in face boxes, "
                         f"where they do not say so themselves ({CROP_MARGIN}; the original's: 1)")
@@ -150,34 +175,28 @@ def load(dataset: Path, margin: float) -> Examples:
         raise DataError(f"{dataset}: no pictures in it; fill {dataset / 'real'} and {dataset / 'fake'} "
                         "with gather_examples.py")
     names = {file.parent.name for file in files}
-    if names == {"real"} or names == {"fake"}:
-        missing = ({"real", "fake"} - names).pop()
-        raise DataError(f"{dataset}: only {names.pop()} crops; gather {dataset / missing} too")
-    if names != {"real", "fake"}:
+    if names == {"fake"}:
+        raise DataError(f"{dataset}: only fake crops; gather {dataset / 'real'} too")
+    if not names <= {"real", "fake"}:
         raise DataError(f"{dataset}: the classes are {', '.join(sorted(names))}; "
                         "they must be two folders named real and fake")
 
     found = []
-    for file in files:
-        crop = crops.read(file)
+    for file, crop in zip(files, spread(small, files, workers=os.cpu_count() or 1)):
         if crop is None:
             print(f"{file}: not a picture that can be decoded; left out", file=sys.stderr)
         else:
-            # Only the small copy stays in memory.
-            small = cv2.resize(crop.picture, (HELD_SIDE, HELD_SIDE), interpolation=cv2.INTER_AREA)
-            found.append((file, replace(crop, picture=small, margin=crop.margin or margin)))
+            found.append((file, replace(crop, margin=crop.margin or margin)))
     if len(found) < len(files):
         print(f"{len(files) - len(found)} of {len(files)} pictures left out", file=sys.stderr)
-    counts = Counter(file.parent.name for file, _ in found)
-    for name in livenessnet.LABELS:
-        if counts[name] < FEWEST:
-            raise DataError(f"{dataset / name}: {counts[name]} crops; at least {FEWEST} are needed, "
-                            "some hundreds are better")
+    count = sum(file.parent.name == "real" for file, _ in found)
+    if count < FEWEST:
+        raise DataError(f"{dataset / 'real'}: {count} crops; at least {FEWEST} are needed, some hundreds are better")
 
     # One network sees one width: that of the tightest crops, to which the wider are cut down.
     narrowest = min(crop.margin for _, crop in found)
     shown = [narrow(crop, narrowest) for _, crop in found]
-    return Examples(
+    examples = Examples(
         crops=np.stack([picture for picture, _ in shown]),
         inside=np.array([inside for _, inside in shown], np.float32),
         labels=np.array([livenessnet.LABELS.index(file.parent.name) for file, _ in found]),
@@ -186,6 +205,34 @@ def load(dataset: Path, margin: float) -> Examples:
         time_s=np.array([crop.frame / USUAL_FPS if crop.time_s is None else crop.time_s for _, crop in found]),
         margin=narrowest,
     )
+    return with_simulated_replays(examples) if sum(~examples.is_real) < FEWEST else examples
+
+
+def with_simulated_replays(examples: Examples) -> Examples:
+    """Beside what there is, a simulated replay of each live crop, at the same second of a recording of its own."""
+    import replay
+
+    rng = np.random.default_rng(0)
+    live = np.flatnonzero(examples.is_real)
+    fakes = [replay.simulate(examples.crops[row], examples.inside[row], examples.margin, rng) for row in live]
+    names = [SIMULATED + name.removeprefix("real/") for name in examples.recordings[live]]
+    return replace(
+        examples,
+        crops=np.concatenate([examples.crops, fakes]),
+        inside=np.concatenate([examples.inside, np.tile(np.float32([0, 0, 1, 1]), (len(live), 1))]),
+        labels=np.concatenate([examples.labels, np.full(len(live), livenessnet.LABELS.index("fake"))]),
+        recordings=np.concatenate([examples.recordings, names]),
+        sources=np.concatenate([examples.sources, np.full(len(live), "")]),
+        time_s=np.concatenate([examples.time_s, examples.time_s[live]]),
+    )
+
+
+def small(file: Path) -> crops.Crop | None:
+    """The crop in a file with its picture at HELD_SIDE, all that stays in memory; None if it cannot be decoded."""
+    crop = crops.read(file)
+    if crop is None:
+        return None
+    return replace(crop, picture=cv2.resize(crop.picture, (HELD_SIDE, HELD_SIDE), interpolation=cv2.INTER_AREA))
 
 
 def narrow(crop: crops.Crop, margin: float) -> tuple[np.ndarray, np.ndarray]:
@@ -205,13 +252,17 @@ def warnings_about(examples: Examples) -> list[str]:
     """What in the data makes a poor model, or a good-looking report about one."""
     warnings = []
     counts = {"real": sum(examples.is_real), "fake": sum(~examples.is_real)}
+    simulated = sum(examples.is_simulated)
+    if simulated:
+        warnings.append(f"{counts['fake'] - simulated or 'no'} fake crops: replays are simulated from the real ones "
+                        "instead; film a real replay and gather it too, which does better")
     for name, count in counts.items():
         if count < FEW:
             warnings.append(f"only {count} {name} crops; {FEW} or more, from a video of 20 s or longer, do better")
     few, many = sorted(counts, key=counts.get)
     if counts[many] > UNBALANCED * counts[few]:
-        warnings.append(f"{counts[many]} {many} crops and {counts[few]} {few} ones; both count alike in training, but "
-                        f"{few} is known from much less: gather more of it, with a lower --skip")
+        warnings.append(f"{counts[many]} {many} crops and {counts[few]} {few} ones; both count alike in training, "
+                        f"but {few} is known from much less: gather more of it, with a lower --skip")
     shared = set(examples.sources[examples.is_real]) & set(examples.sources[~examples.is_real]) - {""}
     if shared:
         names = sorted(set(examples.recordings[np.isin(examples.sources, list(shared))]))
@@ -233,10 +284,10 @@ def cross_validate(keras, examples: Examples, folds: list[np.ndarray], args: arg
     judged, scores = [], []
     print("cross-validation: share of crops judged wrong, for each recording that training had not seen")
     for number, held_rows in enumerate(folds, 1):
-        model, _ = train(keras, examples, np.setdiff1d(every, held_rows), held_rows, args, verbose=0)
+        model, _ = train(keras, examples, np.setdiff1d(every, held_rows), held_rows, args, show=False)
         # The operating point is not chosen on what is judged by it.
         raw = predict(model, examples, held_rows)
-        fold_scores, _ = judge(raw, evaluation.UNFITTED, examples, held_rows)
+        fold_scores, _ = judge(raw, unfitted(examples), examples, held_rows)
         judged.append(held_rows)
         scores.append(fold_scores)
         for name in sorted(set(examples.recordings[held_rows])):
@@ -250,10 +301,17 @@ def cross_validate(keras, examples: Examples, folds: list[np.ndarray], args: arg
     print("cross-validation: " + "   ".join(f"{name} {rate}" for name, rate in metrics.items()) + "\n")
 
 
+def unfitted(examples: Examples) -> dict:
+    """The operating point that does not depend on what the network makes of any crop."""
+    return evaluation.UNFITTED_SIMULATED if examples.is_simulated.any() else evaluation.UNFITTED
+
+
 def predict(model, examples: Examples, rows: np.ndarray) -> np.ndarray:
     """The network's probability of "real" for each of the rows, float32 (N,), as the authenticator would have it."""
-    views = augmentation.evaluation_batch(examples.crops[rows], INPUT_SIZE)
-    return model.predict(views, verbose=0)[:, livenessnet.LABELS.index("real")]
+    # Called directly: setting up Keras' predict() takes longer than this does for some thousand crops.
+    parts = [rows[start : start + 256] for start in range(0, len(rows), 256)]
+    shares = [np.asarray(model(batch_of(examples, part)[0], training=False)) for part in parts]
+    return np.concatenate(shares)[:, livenessnet.LABELS.index("real")]
 
 
 def judge(raw: np.ndarray, calibration: dict, examples: Examples, rows: np.ndarray) -> tuple[np.ndarray, dict]:
@@ -266,97 +324,178 @@ def judge(raw: np.ndarray, calibration: dict, examples: Examples, rows: np.ndarr
 
 
 def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarray, args: argparse.Namespace,
-          verbose: int | str = "auto"):
-    """Build and fit the network; returns it and Keras' history. The same seed gives the same run."""
+          show: bool = True):
+    """Fit the members and average them; returns the model and the members' mean loss and accuracy after each epoch,
+    float (epochs,) under "loss", "accuracy", "val_loss", "val_accuracy". The same seed gives the same run.
+    """
     keras.utils.set_random_seed(args.seed)
-    size = {"width": INPUT_SIZE, "height": INPUT_SIZE, "depth": 3, "classes": 2}
-    normalization = fused_normalization(keras)
-    trained = [livenessnet.LivenessNet.build(**size, normalization=normalization) for _ in range(MEMBERS)]
-    model = side_by_side(keras, trained)
-    recipe = recipe_for(examples.margin)
-    per_epoch = math.ceil(min(len(train_rows), EPOCH_CROPS) / args.batch_size)
+    recordings = len(set(examples.recordings[train_rows]))
+    per_epoch = max(1, min(len(train_rows), EPOCH_CROPS * recordings) // args.batch_size)
     steps = per_epoch * args.epochs
-
-    class Batches(keras.utils.PyDataset):
-        """Half real, half fake, every recording of a class as often as the others; varied anew each time."""
-
-        def __init__(self):
-            # Two threads keep ahead of the optimizer; OpenCV and NumPy let go of Python's lock.
-            super().__init__(workers=2, max_queue_size=16)
-            self.epoch = 0
-
-        def __len__(self):
-            return per_epoch
-
-        def __getitem__(self, step):
-            rng = np.random.default_rng([args.seed, self.epoch, step])
-            rows = draw_rows(train_rows, examples, args.batch_size, rng)
-            views, targets = augmentation.batch(
-                examples.crops[rows], examples.inside[rows], examples.labels[rows], rng, INPUT_SIZE, recipe
-            )
-            return views, for_each_member(targets)
-
-        def on_epoch_end(self):
-            self.epoch += 1
-
-    warm_up = max(1, round(WARM_UP * steps))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=args.learning_rate / 25, warmup_target=args.learning_rate, warmup_steps=warm_up,
-        decay_steps=max(1, steps - warm_up),
-    )
-    model.compile(
-        optimizer=keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING), metrics=["accuracy"],
-        # XLA takes longer to compile a network of this size than to train it, and on a processor it trains slower.
-        jit_compile=False,
-    )
-    held = (
-        augmentation.evaluation_batch(examples.crops[held_rows], INPUT_SIZE),
-        for_each_member(np.eye(2, dtype=np.float32)[examples.labels[held_rows]]),
-    )
-    if verbose == "auto":
-        # A bar for each epoch where somebody watches, a line elsewhere.
-        verbose = 1 if sys.stdout.isatty() else 2
-    history = model.fit(Batches(), epochs=args.epochs, validation_data=held, verbose=verbose)
     # In plain layers, so that any Keras can load the model.
-    members = [livenessnet.LivenessNet.build(**size) for _ in range(MEMBERS)]
-    for member, source in zip(members, trained):
-        member.set_weights(source.get_weights())
-    return livenessnet.LivenessNet.average(members), history.history
+    members = [livenessnet.LivenessNet.build(INPUT_SIZE, INPUT_SIZE, 3, 2) for _ in range(MEMBERS)]
+    states = [fresh(keras, member) for member in members]
+    fit = Fit(keras)
+    watched = held_rows[np.linspace(0, len(held_rows) - 1, min(len(held_rows), WATCHED)).round().astype(int)]
+    held = batch_of(examples, watched)
+
+    history, learned = [], []
+    bar = tqdm(total=args.epochs, unit="epoch", file=sys.stdout, disable=not show or not sys.stdout.isatty())
+    with ThreadPoolExecutor(min(MEMBERS, os.cpu_count() or 1)) as pool:
+        for step, batch in enumerate(batches(examples, train_rows, steps, args)):
+            rate = learning_rate(step, steps, args.learning_rate)
+            states, told = zip(*pool.map(lambda state: fit.learn(state, step, rate, *batch), states))
+            learned.append(np.mean(told, axis=0))
+            if len(learned) == per_epoch:
+                seen = list(pool.map(lambda state: fit.look(state, *held), states))
+                history.append([*np.mean(learned, axis=0), *np.mean(seen, axis=0)])
+                learned = []
+                words = ", ".join(f"{name} {value:.3f}" for name, value in zip(CURVES, history[-1]))
+                bar.set_postfix_str(words, refresh=False)
+                bar.update()
+                if show and bar.disable:    # nobody watches a bar
+                    print(f"Epoch {len(history)}/{args.epochs}: {words}", flush=True)
+    bar.close()
+    for member, state in zip(members, states):
+        for variable, value in zip(member.trainable_variables, state.weights):
+            variable.assign(value)
+        for variable, value in zip(member.non_trainable_variables, state.others):
+            variable.assign(value)
+    return livenessnet.LivenessNet.average(members), dict(zip(CURVES, np.array(history).T))
 
 
-def fused_normalization(keras):
+class State(NamedTuple):
+    """A member in training: tensors, in the order of the network's variables.
+
+    weights: those that are trained. others: running statistics, and the state of the random generators of dropout.
+    first, second: Adam's running means of the gradient and of its square.
+    """
+
+    weights: list
+    others: list
+    first: list
+    second: list
+
+
+def fresh(keras, network) -> State:
+    """Before the first step."""
+    weights, others = (
+        [keras.ops.copy(variable) for variable in variables]
+        for variables in (network.trainable_variables, network.non_trainable_variables)
+    )
+    first, second = ([keras.ops.zeros_like(weight) for weight in weights] for _ in range(2))
+    return State(weights, others, first, second)
+
+
+class Fit:
+    """What a LivenessNet learns from a batch, and how it judges one.
+
+    Free of any state, so that one serves all members, in threads: setting it up takes TensorFlow as long as training
+    a member with it. Keras' fit() does more work around each step than such a step takes.
+    """
+
+    def __init__(self, keras):
+        import tensorflow as tf
+
+        self._tensor = tf.constant
+        # How much of their past the running statistics of batch normalisation keep.
+        self._memory = memory = tf.Variable(0.0)
+        network = livenessnet.LivenessNet.build(
+            INPUT_SIZE, INPUT_SIZE, 3, 2, normalization=fused_normalization(keras, memory)
+        )
+        loss_of = keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
+
+        def judge(shares, targets):
+            accuracy = tf.reduce_mean(keras.metrics.categorical_accuracy(targets, shares))
+            return tf.stack([loss_of(targets, shares), accuracy])
+
+        # Not by XLA, which takes longer to compile a network of this size than it is trained for.
+        @tf.function(autograph=False)
+        def learn(state, number, rate, views, targets):
+            with tf.GradientTape() as tape:
+                tape.watch(state.weights)
+                shares, others = network.stateless_call(state.weights, state.others, views, training=True)
+                told = judge(shares, targets)
+                loss = told[0]
+            gradients = tape.gradient(loss, state.weights)
+            # Adam (D. P. Kingma and J. Ba, 2015), as Keras does it, but as a function of the state.
+            first = [m + (g - m) * (1 - 0.9) for m, g in zip(state.first, gradients)]
+            second = [v + (g * g - v) * (1 - 0.999) for v, g in zip(state.second, gradients)]
+            pace = rate * tf.sqrt(1 - 0.999**number) / (1 - 0.9**number)
+            weights = [w - pace * m / (tf.sqrt(v) + 1e-7) for w, m, v in zip(state.weights, first, second)]
+            return State(weights, others, first, second), told
+
+        @tf.function(autograph=False)
+        def look(state, views, targets):
+            return judge(network.stateless_call(state.weights, state.others, views, training=False)[0], targets)
+
+        self._learn, self._look = learn, look
+
+    def learn(self, state: State, step: int, rate: float, views: np.ndarray, targets: np.ndarray):
+        """A step of training, the first is number 0: the new state, and loss and accuracy before it, float32 (2,)."""
+        # The running statistics begin with the first batch's, not with those of no picture at all.
+        self._memory.assign(min(livenessnet.BN_MOMENTUM, step / (step + 1)))
+        state, told = self._learn(state, self._tensor(step + 1.0), self._tensor(rate), views, targets)
+        return state, told.numpy()
+
+    def look(self, state: State, views: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Loss and accuracy, float32 (2,)."""
+        return self._look(state, views, targets).numpy()
+
+
+def learning_rate(step: int, steps: int, highest: float) -> float:
+    """One cycle: up from a 25th of the highest in a straight line, and down to nothing in half a cosine.
+
+    Source: L. N. Smith and N. Topin, "Super-Convergence", 2018; the cosine is fastai's.
+    """
+    rising = max(1, round(WARM_UP * steps))
+    if step < rising:
+        return highest * (1 / 25 + (1 - 1 / 25) * step / rising)
+    return highest * (1 + math.cos(math.pi * (step - rising) / (steps - rising))) / 2
+
+
+def batches(examples: Examples, rows: np.ndarray, steps: int,
+            args: argparse.Namespace) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What the members are trained on, step by step: half real, half fake, varied anew each time."""
+    recipe = recipe_for(examples.margin)
+
+    def make(step: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([args.seed, step])
+        drawn = draw_rows(rows, examples, args.batch_size, rng)
+        return augmentation.batch(
+            examples.crops[drawn], examples.inside[drawn], examples.labels[drawn], rng, INPUT_SIZE, recipe
+        )
+
+    # Two threads keep ahead of the optimizer; OpenCV and NumPy let go of Python's lock.
+    return spread(make, range(steps), workers=2)
+
+
+def batch_of(examples: Examples, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows as the authenticator would see them, and what they are; as from augmentation.batch."""
+    return (
+        augmentation.evaluation_batch(examples.crops[rows], INPUT_SIZE),
+        np.eye(2, dtype=np.float32)[examples.labels[rows]],
+    )
+
+
+def fused_normalization(keras, memory):
     """Keras' batch normalisation, trained through TensorFlow's fused kernel: the same numbers, but with it a step of
-    training took 1.3 to 1.7 times less on two cores."""
+    training took 1.3 to 1.7 times less on two cores. memory: variable, the momentum of its running statistics."""
     from tensorflow.compat.v1.nn import fused_batch_norm
 
     class FusedBatchNormalization(keras.layers.BatchNormalization):
         def call(self, inputs, training=None, mask=None):
+            self.momentum = memory
             if not training or len(inputs.shape) != 4:
                 return super().call(inputs, training=training, mask=mask)
             outputs, mean, variance = fused_batch_norm(
                 inputs, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
             )
             for kept, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                kept.assign(kept * self.momentum + new * (1 - self.momentum))
+                kept.assign(kept * memory + new * (1 - memory))
             return outputs
 
     return FusedBatchNormalization
-
-
-def side_by_side(keras, members: list):
-    """The members as one model, so that one optimizer trains them on the same batches.
-
-    Its output is float32 (batch, MEMBERS, 2); they share nothing but the input.
-    """
-    inputs = keras.Input(members[0].input_shape[1:])
-    outputs = [keras.layers.Reshape((1, 2))(member(inputs)) for member in members]
-    return keras.Model(inputs, keras.layers.Concatenate(axis=1)(outputs))
-
-
-def for_each_member(targets: np.ndarray) -> np.ndarray:
-    """(N, 2) -> (N, MEMBERS, 2)."""
-    return np.repeat(targets[:, None], MEMBERS, axis=1)
 
 
 def recipe_for(margin: float) -> augmentation.Recipe:
@@ -367,12 +506,16 @@ def recipe_for(margin: float) -> augmentation.Recipe:
 
 
 def draw_rows(rows: np.ndarray, examples: Examples, count: int, rng: np.random.Generator) -> np.ndarray:
-    """count of the rows at random: the classes in equal parts, and in each the recordings."""
+    """count of the rows at random: the classes in equal parts, and in each the recordings by RECORDING_WEIGHT."""
     drawn = []
     labels, recordings = examples.labels[rows], examples.recordings[rows]
+    by_label = {}
+    for label in np.unique(labels):
+        names, counts = np.unique(recordings[labels == label], return_counts=True)
+        by_label[label] = names, counts**RECORDING_WEIGHT / np.sum(counts**RECORDING_WEIGHT)
     for label in rng.permutation(np.arange(count) % 2):
-        recording = rng.choice(np.unique(recordings[labels == label]))
-        drawn.append(rng.choice(rows[recordings == recording]))
+        names, shares = by_label[label]
+        drawn.append(rng.choice(rows[recordings == rng.choice(names, p=shares)]))
     return np.array(drawn)
 
 
@@ -398,6 +541,7 @@ def about(examples: Examples, metrics: dict[str, Rate], meaning: str, args: argp
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "dataset": {name: int(np.sum(examples.recordings == name)) for name in sorted(set(examples.recordings))},
+        "simulated_replays": int(sum(examples.is_simulated)),
         "metrics": {**{name: asdict(rate) for name, rate in metrics.items()}, "judged_on": meaning},
         "training": {"epochs": args.epochs, "batch_size": args.batch_size, "learning_rate": args.learning_rate,
                      "seed": args.seed},

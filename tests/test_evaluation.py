@@ -41,6 +41,26 @@ def test_one_recording_in_either_class_is_split_in_time():
     assert meaning == evaluation.SAME
 
 
+def test_the_frames_of_an_incident_are_all_learned():
+    for recordings, meaning in ((dict(real_desk=200, real_incident=10, fake_desk=200), evaluation.SAME),
+                                (dict(real_desk=200, real_incident=10, fake_desk=200, fake_phone=3), evaluation.SAME),
+                                (dict(real_desk=90, real_car=90, real_incident=10, fake_tv=70, fake_desk=200),
+                                 evaluation.UNSEEN)):
+        is_real, names, time_s = dataset(**recordings)
+        train_rows, held_rows, told = evaluation.split(is_real, names, time_s)
+        assert told == meaning
+        assert not set(names[held_rows]) & {"real_incident", "fake_phone"}
+        assert np.sum(names[train_rows] == "real_incident") == 10
+        assert all(np.sum(is_real[held_rows] == kind) > 20 for kind in (True, False))
+
+
+def test_with_many_recordings_one_of_each_class_is_held_out():
+    recordings = {f"{kind}_{number:02}": 30 for kind in ("real", "fake") for number in range(20)}
+    *_, names = [*dataset(**recordings)][:2]
+    train_rows, held_rows, meaning = evaluation.split(*dataset(**recordings))
+    assert meaning == evaluation.UNSEEN and len(set(names[held_rows])) == 2 and len(train_rows) == 38 * 30
+
+
 def test_folds_hold_out_every_recording():
     is_real, names, _ = dataset(real_a=5, real_b=6, fake_a=7, fake_b=8, fake_c=9)
     folds = [set(names[rows]) for rows in evaluation.folds(is_real, names)]

@@ -22,6 +22,7 @@ def used(network, rng):
 
 @pytest.mark.parametrize(("members", "side"), [(1, 32), (3, 48), (2, 33)])
 def test_opencv_makes_of_the_graph_what_keras_makes_of_the_network(members, side):
+    keras.utils.set_random_seed(members)
     rng = np.random.default_rng(members)
     networks = [used(LivenessNet.build(side, side, 3, 2), rng) for _ in range(members)]
     model = LivenessNet.average(networks) if members > 1 else networks[0]
@@ -30,15 +31,17 @@ def test_opencv_makes_of_the_graph_what_keras_makes_of_the_network(members, side
     network = cv2.dnn.readNetFromONNX(np.frombuffer(graph, np.uint8))
     for faces in (1, 4, 2):
         pictures = rng.random((faces, side, side, 3), np.float32)
+        pictures *= rng.random((faces, 1, 1, 3), np.float32)
         expected = np.asarray(model(pictures))
-        assert np.ptp(expected) > 0.01, "pictures that differ to the network"
+        assert 0.001 < expected.min() < 0.499, "neither sure of everything nor of nothing"
         network.setInput(pictures)
-        assert np.abs(network.forward().reshape(faces, 2) - expected).max() < 1e-6
+        assert np.abs(network.forward().reshape(faces, 2) - expected).max() < livenessnet.TOLERANCE / 5
 
 
 @pytest.mark.parametrize("layer", [
     keras.layers.Conv2D(4, 3, padding="valid"), keras.layers.Conv2D(4, 5, padding="same"),
-    keras.layers.Conv2D(4, 3, padding="same", strides=2), keras.layers.MaxPooling2D(3), keras.layers.AveragePooling2D(2),
+    keras.layers.Conv2D(4, 3, padding="same", strides=2), keras.layers.MaxPooling2D(3),
+    keras.layers.AveragePooling2D(2),
     keras.layers.Activation("tanh"),
 ], ids=lambda layer: layer.name)
 def test_a_network_of_other_layers_is_refused_in_one_line(layer, tmp_path):
