@@ -34,6 +34,8 @@ class Recipe:
     gamma: float = 0.6                      # of the tone curve, either way, as a natural logarithm
     gain: float = 0.45                      # of brightness, likewise
     cast: float = 0.3                       # of each colour channel, likewise
+    dim_share: float = 0.3                  # in the dim light of an evening
+    dim: float = 1.3                        # of brightness, downwards only, as a natural logarithm
     lift: float = 0.2                       # of the black level, upwards only, of full scale
     saturation: tuple[float, float] = (0.0, 1.5)
     blur_share: float = 0.35
@@ -151,6 +153,8 @@ def relight(view: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.nd
     view = cv2.addWeighted(view, keep, grey, 1 - keep, 0)
     gamma = np.exp(rng.uniform(-recipe.gamma, recipe.gamma))
     gain = np.exp(rng.uniform(-recipe.gain, recipe.gain) + rng.uniform(-recipe.cast, recipe.cast, 3))
+    if rng.random() < recipe.dim_share:
+        gain *= np.exp(-rng.uniform(0, recipe.dim))
     black = rng.uniform(0, recipe.lift)
     tones = np.linspace(0, 1, 256)[:, None] ** gamma * gain
     table = np.clip(255 * (black + (1 - black) * tones), 0, 255).astype(np.uint8)

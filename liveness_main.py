@@ -20,7 +20,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 # NumPy's algebra starts a thread for each core and spends 20 to 60 ms on it; nothing here multiplies matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -302,5 +302,15 @@ def refuse_overwriting(args: argparse.Namespace) -> None:
         raise OptionsError(f"--output and --scores are both {args.output}; choose two files")
 
 
+def leave(status: int) -> NoReturn:
+    """End the process, though a thread may still be opening something: if it is within OpenCV when that is taken down,
+    the process would abort instead."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() > 1:
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -140,8 +140,8 @@ def test_only_bona_fide_crops_get_another_background():
     pictures = np.zeros((16, SIDE, SIDE, 3), np.uint8)
     pictures[:8] = 255
     inside = np.tile(WHOLE, (16, 1))
-    recipe = replace(STILL, elsewhere_share=1, gamma=0, gain=0, cast=0, lift=0, blur_share=0, noise_share=0,
-                     jpeg_share=0)
+    recipe = replace(STILL, elsewhere_share=1, gamma=0, gain=0, cast=0, lift=0, dim_share=0, blur_share=0,
+                     noise_share=0, jpeg_share=0)
     corners = {}
     for label in (REAL, FAKE):
         drawn, _ = batch(pictures, inside, np.full(16, label), np.random.default_rng(0), 64, recipe)
@@ -157,6 +157,17 @@ def test_light_varies_but_what_is_brighter_stays_brighter():
         assert (np.diff(lit, axis=1) >= 0).all()
         means.append(lit.mean())
     assert max(means) - min(means) > 40
+
+
+def test_light_is_dimmed_as_often_and_as_far_as_the_recipe_says():
+    steady = replace(Recipe(), gamma=0, gain=0, cast=0, lift=0, saturation=(1, 1), dim_share=0.25, dim=1.0)
+    grey = np.full((4, 4, 3), 200, np.uint8)
+    levels = np.array([relight(grey, np.random.default_rng(seed), steady).mean() for seed in range(400)])
+    dimmed = levels[levels < 199]
+    assert 0.18 < len(dimmed) / len(levels) < 0.32
+    assert levels.max() == 200
+    # Down to a factor of e, and evenly in the logarithm.
+    assert dimmed.min() >= 72 and dimmed.min() < 78 and 115 < np.median(dimmed) < 128
 
 
 def test_degrading_blurs_adds_grain_and_compresses_as_the_recipe_says():

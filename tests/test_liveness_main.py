@@ -286,6 +286,22 @@ def test_bad_input_is_told_in_one_line(run, watch, trained, sample, tmp_path):
     assert_one_line(run("liveness_main.py", "--model", trained.model), "--le")
 
 
+def test_an_error_ends_the_program_well_while_the_network_is_still_being_read(trained, tmp_path):
+    """OpenCV, taken down under a thread that is in it, would abort the process."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import liveness_main, livenessnet
+load = livenessnet.load
+livenessnet.load = lambda *files: [load(*files) for _ in range(1000)]
+liveness_main.leave(liveness_main.main(["-m", {str(trained.model)!r}, "-l", {str(trained.le)!r},
+    "-d", {str(WEIGHTS)!r}, "--source", "nothing.mp4", "--no-display", "--no-voice"]))
+"""
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        assert_one_line(done, "nothing.mp4", "no such file")
+
+
 def test_without_a_screen_the_window_is_refused_in_one_line(run, trained, sample):
     env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     done = run("liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS, "--source", sample.real,
