@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 
@@ -221,12 +222,40 @@ def test_an_interrupted_gate_does_not_open(long_run):
     assert process.returncode == 3
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP")
+def test_started_with_nohup_it_outlives_its_terminal(long_run):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)   # what a child is born with
+    try:
+        process = long_run()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("platform, main", [("darwin", True), ("linux", False)])
+def test_macos_is_asked_for_the_camera_in_the_main_thread(monkeypatch, platform, main):
+    threads = []
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(liveness_main, "open_source", lambda *_: threads.append(threading.current_thread()))
+    parts = liveness_main.Parts(SimpleNamespace(
+        model="m", le="l", detector="d", confidence=0.5, source="0", width=None, height=None, fps=None))
+    parts.source()
+    assert [thread is threading.main_thread() for thread in threads] == [main]
+
+
 def test_nobody_need_read_what_is_printed(trained, sample, tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run(
         [sys.executable, ROOT / "liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS, "--source",
-         sample.real, "--no-display", "--no-voice"], cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True,
+         sample.real, "--no-display", "--no-voice"], cwd=tmp_path, env=env, stdout=writer,
+        stderr=subprocess.PIPE, text=True,
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,16 +1,19 @@
 """The frame loop on a real stream that misbehaves; what is shown is noted where the window would show it."""
 
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from camera_parts import QUICK, SOON, stream
 
 import livenessnet
-from alerts import Alerts, load_settings
-from authenticator import Authenticator
+from alerts import Alerts, IncidentsSettings, load_settings
+from authenticator import Authenticator, Look
 from liveness_main import Stop
 from session import Ending, watch
-from verdict import AUTHORIZED, CHECKING, Verdict
+from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
 from video_source import SourceError
 
 ENOUGH = 40 * SOON      # frames, or notices that there is none
@@ -83,6 +86,26 @@ def test_a_wish_to_stop_is_heard_without_a_window_or_a_face(camera_server, parts
     stop(15)
     with stream(camera_server) as source:
         watch(source, parts.authenticator, parts.alerts, None, None, Ending(), stop)
+
+
+def test_a_visit_that_begins_within_the_cool_down_is_reported_after_it(tmp_path):
+    settings = replace(load_settings(None), incidents=IncidentsSettings(cooldown_s=0.4))
+    alerts = Alerts(settings, tmp_path / "incidents", rehearsal=True, voice=False)
+    face, frame = np.array([[10, 10, 40, 40, *[0] * 11]], np.float32), np.zeros((90, 120, 3), np.uint8)
+
+    def frames():
+        for number in range(16):
+            yield number, number / 20, frame
+            time.sleep(0.05)
+
+    def judge(time_s, frame, found):
+        return Look(face, [0.1], False, UNAUTHORIZED, 0.1, 1.0, (1 if time_s < 0.2 else 2, 0), False, None, "")
+
+    source = SimpleNamespace(live=False, name="file", frames=frames)
+    judging = SimpleNamespace(find=lambda frame: None, judge=judge, evidence=list)
+    watch(source, judging, alerts, None, None, Ending(), Stop())
+    alerts.close()
+    assert len(list((tmp_path / "incidents").glob("[0-9]*"))) == 2
 
 
 def test_before_the_first_frame_a_wish_to_stop_breaks_off():
