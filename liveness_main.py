@@ -303,8 +303,8 @@ def refuse_overwriting(args: argparse.Namespace) -> None:
 
 
 def leave(status: int) -> NoReturn:
-    """End the process, though a thread may still be opening something: if it is within OpenCV when that is taken down,
-    the process would abort instead."""
+    """End the process, though a thread may still be opening something: if that is within OpenCV when OpenCV is taken
+    down, the process would abort instead."""
     sys.stdout.flush()
     sys.stderr.flush()
     if threading.active_count() > 1:
