@@ -47,8 +47,8 @@ def split(is_real: np.ndarray, recordings: np.ndarray, time_s: np.ndarray) -> tu
     Whole recordings are held out where each class has several, otherwise the end of each recording, with a gap
     before it. Never single frames at random: a thirtieth of a second before and after a held-out frame stand
     its near copies, and judging by those gives 100 % whatever was learned. Recordings shorter than SHORT of the
-    longest of their class, such as the ten frames of an incident, are all trained on: they are there to be learned, and prove
-    little.
+    longest of their class, such as the ten frames of an incident, are all trained on: they are there to be learned,
+    and prove little.
     """
     long = []    # (name, share of its class) of each recording that is not short, for either class
     for chosen in (is_real, ~is_real):
