@@ -104,11 +104,6 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "
     network, detector = parts.network.result(), parts.detector.result()
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
-    recorder = None
-    if args.output or args.scores:
-        from display import Recorder
-
-        recorder = Recorder(args.output, args.scores, source.fps, source.live)
     guard = Alerts(
         settings, incidents=args.incidents, rehearsal=not (source.live or args.arm),
         voice=not args.no_voice, lock=not args.no_lock, email=not args.no_email,
@@ -127,10 +122,16 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "
         challenge = Challenge(args.challenge)
     authenticator = Authenticator(detector, network, Verdict(args.false_pass, args.false_lock), challenge)
 
-    log.info("watching %s with %s", source.name, args.model)
-    guard.say(GREETING)
     stop.gently()
+    recorder = None
+    # Last of all: from here on its files are finished, whatever happens.
+    if args.output or args.scores:
+        from display import Recorder
+
+        recorder = Recorder(args.output, args.scores, source.fps, source.live)
     try:
+        log.info("watching %s with %s", source.name, args.model)
+        guard.say(GREETING)
         look, time_s = watch(
             source, authenticator, guard, window, recorder, Ending(args.once, args.timeout, args.camera_timeout), stop
         )

@@ -331,11 +331,12 @@ liveness_main.leave(liveness_main.main(["-m", {str(trained.model)!r}, "-l", {str
         assert_one_line(done, "nothing.mp4", "no such file")
 
 
-def test_without_a_screen_the_window_is_refused_in_one_line(run, trained, sample):
+def test_without_a_screen_the_window_is_refused_in_one_line(run, trained, sample, tmp_path):
     env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     done = run("liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS, "--source", sample.real,
-               "--no-voice", env=env)
+               "--no-voice", "--output", "out.mp4", "--scores", "out.csv", env=env)
     assert_one_line(done, "--no-display")
+    assert {path.name for path in tmp_path.iterdir()} == {"AuthenticationInfo.log"}, "parts of files are left behind"
 
 
 def test_an_unwritable_log_does_not_stop_the_guard(watch, sample, tmp_path):
