@@ -565,7 +565,8 @@ def plot(path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, met
         curves.plot(epochs, history[name], label=label, marker="." if len(epochs) < 3 else None)
     curves.set_title("Training loss and accuracy", fontsize=10)
     curves.set(xlabel="epoch", ylabel="loss / accuracy", ylim=(0, None))
-    curves.legend(loc="center right")
+    # Below: the curves end on the right, and may lie anywhere.
+    curves.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4)
 
     bins = np.linspace(0, 1, 41)
     for name, chosen, colour in (("fake", ~is_real, "#c0392b"), ("real", is_real, "#27ae60")):
