@@ -22,14 +22,16 @@ Result = TypeVar("Result")
 class Ahead(Generic[Item]):
     """An iterator over the same items in the same order, up to ``depth`` of them made before they are asked for.
 
+    at_first: so many instead, until the first are taken: for whoever asks late, but is quicker then.
     What ``items`` raises is raised here, in its turn. close() waits for the item in the making and ends the thread;
     it may be called from any thread, at any time, more than once, and after it there are no more items.
     """
 
-    def __init__(self, items: Iterator[Item], depth: int):
+    def __init__(self, items: Iterator[Item], depth: int, at_first: int = 0):
         self._items = items
         self._made: queue.SimpleQueue = queue.SimpleQueue()
-        self._room = threading.Semaphore(depth)
+        self._surplus = max(0, at_first - depth)
+        self._room = threading.Semaphore(depth + self._surplus)
         self._ended = False
         self._thread = threading.Thread(target=self._make, name="ahead", daemon=True)
         self._thread.start()
@@ -40,7 +42,10 @@ class Ahead(Generic[Item]):
     def __next__(self) -> Item:
         kind, item = self._made.get()
         if kind == "item":
-            self._room.release()
+            if self._surplus:
+                self._surplus -= 1
+            else:
+                self._room.release()
             return item
         self._made.put(("end", None))   # for whoever asks again
         if kind == "error":

@@ -1,28 +1,36 @@
 """From a camera's frames to a verdict: find the faces, score them, weigh the evidence, challenge.
 
-    authenticator = Authenticator(FaceDetector("face_detector"), livenessnet.load(model, encoder))
-    look = authenticator.judge(time_s, frame, authenticator.find(frame))
-    look.state                          # CHECKING, AUTHORIZED or UNAUTHORIZED
+    authenticator = Authenticator(FaceDetector("face_detector"), livenessnet.load(model, encoder), Verdict())
+    for index, time_s, frame, found in authenticator.look_for_faces(source):
+        look = authenticator.judge(time_s, frame, found)
+        look.state                      # CHECKING, AUTHORIZED or UNAUTHORIZED
 
-In two steps, since faces may be looked for in the next frame while this one is judged.
+In two steps, since faces may be looked for in the next frame while this one is judged, and in the first ones while
+the network that judges is still being read.
 """
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-import livenessnet
+from ahead import Ahead
 from face_detector import FaceDetector, cut
 from verdict import UNAUTHORIZED, Verdict
 from video_source import is_dark
 
+# Faces are looked for while the network is still being read: without it.
 if TYPE_CHECKING:
     from challenge import Challenge, Prompt
+    from livenessnet import FastNet
 
 # An incident keeps so many raw frames, this far apart: about the second that led to the verdict.
 EVIDENCE_FRAMES, EVIDENCE_GAP_S = 10, 0.1
+# Faces of a file are looked for so many frames before they are judged, and at first in as many as can be while
+# LivenessNet is being read: judging, which is the quicker of the two, then catches up.
+FRAMES_AHEAD, AT_FIRST = 2, 8
 NO_FACES = np.empty((0, 15), np.float32)
 
 
@@ -65,19 +73,19 @@ class Authenticator:
     false_pass, false_lock: see Verdict. challenge: None where nobody is to turn the head.
     """
 
-    def __init__(self, detector: FaceDetector, network: livenessnet.FastNet, verdict: Verdict,
+    def __init__(self, detector: FaceDetector, network: "FastNet", verdict: Verdict,
                  challenge: "Challenge | None" = None):
         self._detector, self._network, self._verdict, self._challenge = detector, network, verdict, challenge
         self._evidence = Evidence()
         self._score = 0.0
 
     def find(self, frame: np.ndarray | None) -> Found:
-        """Look for faces: uint8 (height, width, 3) BGR, None while the camera shows nothing.
+        """See find() below; may run in another thread than `judge`."""
+        return find(self._detector, frame)
 
-        A frame that is dark, or none, is evidence of nothing. May run in another thread than `judge`.
-        """
-        dark = frame is not None and is_dark(frame)
-        return Found(dark, NO_FACES if frame is None or dark else self._detector.detect(frame))
+    def look_for_faces(self, source) -> Iterator[tuple]:
+        """See look_for_faces() below."""
+        return look_for_faces(source, self._detector)
 
     def judge(self, time_s: float, frame: np.ndarray | None, found: Found) -> Look:
         """Take in the frame of that time, in seconds, never falling, and what was found in it."""
@@ -118,7 +126,25 @@ class Evidence:
         return list(self._frames)
 
 
-def score_faces(network: livenessnet.FastNet, frame: np.ndarray, faces: np.ndarray) -> list[float]:
+def find(detector: FaceDetector, frame: np.ndarray | None) -> Found:
+    """Look for faces: uint8 (height, width, 3) BGR, None while the camera shows nothing.
+
+    A frame that is dark, or none, is evidence of nothing.
+    """
+    dark = frame is not None and is_dark(frame)
+    return Found(dark, NO_FACES if frame is None or dark else detector.detect(frame))
+
+
+def look_for_faces(source, detector: FaceDetector) -> Iterator[tuple]:
+    """The source's frames and what is found in them: (index, time_s, frame, Found). It has a close().
+
+    A file's are looked into from now on, in a thread; a camera's when they are asked for, lest they be stale.
+    """
+    found = ((index, time_s, frame, find(detector, frame)) for index, time_s, frame in source.frames())
+    return found if source.live else Ahead(found, FRAMES_AHEAD, AT_FIRST)
+
+
+def score_faces(network: "FastNet", frame: np.ndarray, faces: np.ndarray) -> list[float]:
     """p_real of every face in the frame, 0 to 1."""
     if not len(faces):
         return []

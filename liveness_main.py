@@ -11,9 +11,8 @@ configuration, camera that cannot be opened or is lost; 3 (--once) no verdict in
 
 import argparse
 import contextlib
+import functools
 import gc
-import json
-import logging
 import os
 import signal
 import sys
@@ -22,27 +21,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from options import Parser, at_least_one, fail, positive, share
+from verdict import AUTHORIZED, CHECKING, LOOSEST, STRICTEST, UNAUTHORIZED, Verdict
+
+# The rest is imported as the start needs it: what takes long in OpenCV is begun first, in threads (see Parts), and
+# Python reads the other modules meanwhile.
+if TYPE_CHECKING:
+    import alerts
+    from authenticator import Look
+
 # NumPy's algebra starts a thread for each core and spends 20 to 60 ms on it; nothing here multiplies matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Windows opens some cameras after a minute without it (OpenCV issue 17687); OpenCV reads it when it is imported.
 os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
-
-# What an import makes is there to stay: to search it for garbage takes a tenth of the time.
-gc.disable()
-
-import cv2  # noqa: E402
-
-import livenessnet  # noqa: E402
-from face_detector import DetectorError, FaceDetector  # noqa: E402
-from options import Parser, at_least_one, fail, positive, share  # noqa: E402
-from verdict import AUTHORIZED, CHECKING, LOOSEST, STRICTEST, UNAUTHORIZED, Verdict  # noqa: E402
-from video_source import SourceError, open_source  # noqa: E402
-
-gc.enable()
-# What is not needed for opening camera, model and detector is imported while they are being opened.
-if TYPE_CHECKING:
-    import alerts
-    from authenticator import Look
 
 LOG_FILE = "AuthenticationInfo.log"
 GREETING = "Welcome. Please look at the camera."
@@ -68,6 +59,8 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace, stop: "Stop") -> int:
     """Start opening the parts, and meanwhile read the settings and open the log."""
     parts = None if args.test_alerts else Parts(args)
+    import logging
+
     import alerts
     from log_file import LOGGER, log_to
 
@@ -89,8 +82,11 @@ def user_errors() -> tuple[type[Exception], ...]:
     """Those whose messages say what to do. Asked only once something is raised: most runs draw nothing."""
     from alerts import SettingsError
     from display import DisplayError
+    from face_detector import DetectorError
+    from livenessnet import ModelError
+    from video_source import SourceError
 
-    return SettingsError, DetectorError, DisplayError, OptionsError, SourceError, livenessnet.ModelError
+    return SettingsError, DetectorError, DisplayError, OptionsError, SourceError, ModelError
 
 
 def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "Parts", stop: "Stop",
@@ -98,10 +94,15 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "
     """Set up the parts, watch until the end, report."""
     from alerts import Alerts
     from authenticator import Authenticator
+    from livenessnet import load
     from session import Ending, log, watch
 
+    # In this thread: one more, on two cores, only holds up the one that looks for faces, for which all wait.
+    network = load(args.model, args.le)
     source = stack.enter_context(parts.source())
-    network, detector = parts.network.result(), parts.detector.result()
+    found = parts.found(source)
+    stack.callback(found.close)
+    detector = parts.detector.result()
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
     guard = Alerts(
@@ -129,12 +130,11 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "
         from display import Recorder
 
         recorder = Recorder(args.output, args.scores, source.fps, source.live)
+    ending = Ending(args.once, args.timeout, args.camera_timeout)
     try:
         log.info("watching %s with %s", source.name, args.model)
         guard.say(GREETING)
-        look, time_s = watch(
-            source, authenticator, guard, window, recorder, Ending(args.once, args.timeout, args.camera_timeout), stop
-        )
+        look, time_s = watch(source, authenticator, guard, window, recorder, ending, stop, found)
     finally:
         log.info("finished")
         if recorder:
@@ -148,6 +148,8 @@ def answer(source: str, look: "Look | None", time_s: float, as_json: bool) -> in
 
     state = look.state if look else CHECKING
     if as_json:
+        import json
+
         verdict = None if state == CHECKING else state
         score = round(look.score, 4) if verdict else None
         tell(json.dumps({"verdict": verdict, "score": score, "time_s": round(time_s, 2), "source": source}))
@@ -159,21 +161,49 @@ def answer(source: str, look: "Look | None", time_s: float, as_json: bool) -> in
 
 
 class Parts:
-    """Source, network and detector, which are opened at the same time: OpenCV lets go of Python's lock."""
+    """Source and detector, which are opened at the same time, and a file's first frames, in which faces are looked
+    for as soon as both are open: OpenCV lets go of Python's lock, so the threads really run beside each other and
+    beside Python's imports.
+    """
 
     def __init__(self, args: argparse.Namespace):
+        # What an import makes is there to stay: to search it for garbage takes a tenth of the time.
+        gc.disable()
+        try:
+            self._open(args)
+        finally:
+            gc.freeze()
+            gc.enable()
+
+    def _open(self, args: argparse.Namespace) -> None:
+        """Begin with each as soon as what it needs is imported."""
+        import cv2
+
         # A thread for each frame's few milliseconds costs a third more of the processor's time than it gains.
         cv2.setNumThreads(1)
-        self.network = Background(livenessnet.load, args.model, args.le)
-        self.detector = Background(FaceDetector, args.detector, args.confidence)
-        self._source_args = args.source, args.width, args.height, args.fps
+        from video_source import open_source
+
+        self._open_source = functools.partial(open_source, args.source, args.width, args.height, args.fps)
         # macOS asks whether the program may use the camera, and does so in the main thread alone.
         in_main_thread = sys.platform == "darwin" and args.source.isdecimal()
-        self._source = None if in_main_thread else Background(open_source, *self._source_args)
+        self._source = None if in_main_thread else Background(self._open_source)
+        from face_detector import FaceDetector
+
+        self.detector = Background(FaceDetector, args.detector, args.confidence)
+        self._found = None if in_main_thread else Background(lambda: self._look(self._source.result()))
 
     def source(self):
         """The source, once it is open. Raises SourceError."""
-        return self._source.result() if self._source else open_source(*self._source_args)
+        return self._source.result() if self._source else self._open_source()
+
+    def found(self, source):
+        """The source's frames with their faces, once the detector is open. Raises DetectorError."""
+        return self._found.result() if self._found else self._look(source)
+
+    def _look(self, source):
+        from authenticator import look_for_faces
+
+        return look_for_faces(source, self.detector.result())
 
 
 class Background:

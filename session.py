@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ahead import Ahead
 from alerts import Alerts
 from authenticator import Authenticator, Look
 from incident import CHALLENGE, REPLAY
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(LOGGER)
 
-# Faces of a file are looked for so many frames before they are judged.
-FRAMES_AHEAD = 2
 # How fast the displayed frames/s follow: the mean of about this long.
 PACE_S = 1.0
 
@@ -43,10 +40,11 @@ class Ending:
 
 
 def watch(source, authenticator: Authenticator, alerts: Alerts, window: "Window | None", recorder: "Recorder | None",
-          ending: Ending, stop) -> tuple[Look | None, float]:
+          ending: Ending, stop, found=None) -> tuple[Look | None, float]:
     """The frame loop. Returns the last look, None without any, and its time.
 
-    stop: the session ends after the frame at hand once stop.asked is true.
+    stop: the session ends after the frame at hand once stop.asked is true. found: what look_for_faces() returned for
+        the source, where that has begun before.
     Raises SourceError when the camera is lost for too long.
     """
     look, time_s, state = None, 0.0, CHECKING
@@ -58,9 +56,7 @@ def watch(source, authenticator: Authenticator, alerts: Alerts, window: "Window 
         boxes = SmoothBoxes()
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        found = ((index, time_s, frame, authenticator.find(frame)) for index, time_s, frame in source.frames())
-        if not source.live:
-            found = stack.enter_context(Ahead(found, FRAMES_AHEAD))
+        found = stack.enter_context(contextlib.closing(found or authenticator.look_for_faces(source)))
         for index, time_s, frame, faces in found:
             if source.live and source.lost_s > ending.camera_timeout_s:
                 raise SourceError(f"{source.name}: no picture for {ending.camera_timeout_s:g} s (--camera-timeout); "

@@ -208,7 +208,8 @@ def measure_start(bench: Bench) -> dict:
                           bench.folder),
         opencv=lambda: run(["-c", "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; import cv2; print()"],
                            bench.folder),
-        modules=lambda: run([ROOT / "liveness_main.py", "--help"], bench.folder),
+        modules=lambda: run(["-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+                             "import liveness_main, session, livenessnet; print()"], bench.folder),
     )
     until = {name: values["first_s"] for name, values in result.items()}
     steps = ("python", "numpy", "opencv", "modules", "ours")

@@ -49,6 +49,18 @@ def test_items_are_made_before_they_are_asked_for_and_no_more_than_that():
         wait_until(lambda: made == [0, 1, 2, 3])
 
 
+def test_at_first_more_are_made_and_then_no_more_than_usual():
+    made = []
+    with Ahead((made.append(n) or n for n in range(100)), 2, at_first=5) as items:
+        wait_until(lambda: len(made) == 5)
+        assert [next(items) for _ in range(3)] == [0, 1, 2]
+        time.sleep(0.05)
+        assert made == [0, 1, 2, 3, 4]
+        assert next(items) == 3
+        wait_until(lambda: len(made) == 6)
+        assert list(items) == list(range(4, 100))
+
+
 def test_an_error_comes_in_its_turn():
     def items():
         yield from (1, 2)

@@ -24,6 +24,7 @@ import liveness_main
 import livenessnet
 import session
 import verdict
+import video_source
 
 HEADER = ["frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict"]
 
@@ -241,7 +242,7 @@ def test_started_with_nohup_it_outlives_its_terminal(long_run):
 def test_macos_is_asked_for_the_camera_in_the_main_thread(monkeypatch, platform, main):
     threads = []
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(liveness_main, "open_source", lambda *_: threads.append(threading.current_thread()))
+    monkeypatch.setattr(video_source, "open_source", lambda *_: threads.append(threading.current_thread()))
     parts = liveness_main.Parts(SimpleNamespace(
         model="m", le="l", detector="d", confidence=0.5, source="0", width=None, height=None, fps=None))
     parts.source()
@@ -315,20 +316,91 @@ def test_bad_input_is_told_in_one_line(run, watch, trained, sample, tmp_path):
     assert_one_line(run("liveness_main.py", "--model", trained.model), "--le")
 
 
-def test_an_error_ends_the_program_well_while_the_network_is_still_being_read(trained, tmp_path):
-    """OpenCV, taken down under a thread that is in it, would abort the process."""
+def start_with(change: str, trained, source, folder, model=None) -> subprocess.CompletedProcess:
+    """Run liveness_main.py after a change to its parts, which is Python."""
     code = f"""
-import sys
+import sys, threading, time
 sys.path.insert(0, {str(ROOT)!r})
-import liveness_main, livenessnet
-load = livenessnet.load
-livenessnet.load = lambda *files: [load(*files) for _ in range(1000)]
-liveness_main.leave(liveness_main.main(["-m", {str(trained.model)!r}, "-l", {str(trained.le)!r},
-    "-d", {str(WEIGHTS)!r}, "--source", "nothing.mp4", "--no-display", "--no-voice"]))
+import face_detector, liveness_main, livenessnet
+{change}
+liveness_main.leave(liveness_main.main(["-m", {str(model or trained.model)!r}, "-l", {str(trained.le)!r},
+    "-d", {str(WEIGHTS)!r}, "--source", {str(source)!r}, "--no-display", "--no-voice"]))
 """
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+
+
+def test_an_error_ends_the_program_well_while_the_detector_is_still_being_read(trained, tmp_path):
+    """OpenCV, taken down under a thread that is in it, would abort the process."""
+    change = """
+new = face_detector.FaceDetector
+face_detector.FaceDetector = lambda *a: [new(*a) for _ in range(2000)]"""
     for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-        assert_one_line(done, "nothing.mp4", "no such file")
+        assert_one_line(start_with(change, trained, "nothing.mp4", tmp_path), "nothing.mp4", "no such file")
+        assert_one_line(start_with(change, trained, "nothing.mp4", tmp_path, "no.model"), "no.model", "no such file")
+
+
+def test_a_model_that_cannot_be_read_ends_the_search_for_faces(trained, sample, tmp_path):
+    """Which is under way by then, in threads that are within OpenCV."""
+    change = """
+load = livenessnet.load
+def late(*files):
+    end = time.monotonic() + 10
+    while not any(thread.name == "ahead" for thread in threading.enumerate()):
+        assert time.monotonic() < end
+    return load(*files)
+livenessnet.load = late"""
+    for _ in range(3):
+        assert_one_line(start_with(change, trained, sample.real, tmp_path, "no.model"), "no.model", "no such file")
+
+
+def test_faces_are_looked_for_while_the_network_is_being_read(trained, sample, tmp_path):
+    """As many as there is room for, and no more; then all frames are judged, each with its own faces."""
+    change = """
+import authenticator
+load, detect, found = livenessnet.load, face_detector.FaceDetector.detect, []
+face_detector.FaceDetector.detect = lambda self, frame: [found.append(1), detect(self, frame)][1]
+def late(*files):
+    end = time.monotonic() + 10
+    while len(found) < authenticator.AT_FIRST and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    print(len(found))
+    return load(*files)
+livenessnet.load = late"""
+    done = start_with(change, trained, sample.real, tmp_path)
+    assert done.returncode == 0, done.stderr
+    count, answer = done.stdout.splitlines()
+    assert int(count) == 8 and "authorized after" in answer
+
+
+@pytest.mark.parametrize("module", ["numpy", "cv2", "alerts", "livenessnet"])
+def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(module, trained, sample, tmp_path):
+    """Half of a start is imports."""
+    code = f"""
+import signal, sys
+sys.path.insert(0, {str(ROOT)!r})
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+import liveness_main
+liveness_main.leave(liveness_main.main(["-m", {str(trained.model)!r}, "-l", {str(trained.le)!r},
+    "-d", {str(WEIGHTS)!r}, "--source", {str(sample.real)!r}, "--no-display", "--no-voice", "--once"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+
+
+def test_altered_weights_are_told_in_one_line(trained, sample, tmp_path):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "face_detection_yunet_2023mar.onnx").write_bytes(b"altered")
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, ROOT / "liveness_main.py", "-m", trained.model, "-l", trained.le, "-d",
+             tmp_path / "weights", "--source", sample.real, "--no-display", "--no-voice"],
+            cwd=tmp_path, capture_output=True, text=True)
+        assert_one_line(done, "face_detection_yunet")
 
 
 def test_without_a_screen_the_window_is_refused_in_one_line(run, trained, sample, tmp_path):

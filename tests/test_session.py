@@ -101,8 +101,9 @@ def test_a_visit_that_begins_within_the_cool_down_is_reported_after_it(tmp_path)
     def judge(time_s, frame, found):
         return Look(face, [0.1], False, UNAUTHORIZED, 0.1, 1.0, (1 if time_s < 0.2 else 2, 0), False, None, "")
 
-    source = SimpleNamespace(live=False, name="file", frames=frames)
-    judging = SimpleNamespace(find=lambda frame: None, judge=judge, evidence=list)
+    source = SimpleNamespace(live=False, name="file")
+    looking = ((*item, None) for item in frames())
+    judging = SimpleNamespace(look_for_faces=lambda source: looking, judge=judge, evidence=list)
     watch(source, judging, alerts, None, None, Ending(), Stop())
     alerts.close()
     assert len(list((tmp_path / "incidents").glob("[0-9]*"))) == 2
