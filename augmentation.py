@@ -30,7 +30,10 @@ class Recipe:
     rotation: float = 10.0                  # of the window, either way, in degrees
     elsewhere_share: float = 0.1            # of bona fide crops: before another background
     near_share: float = 0.6                 # of windows that a frame edge drawn at random cuts into
-    near: tuple[float, float] = (0.55, 1.6)    # that edge's distance from the window's centre, in face boxes
+    # That edge's distance from the window's centre, in face boxes. Nearer, it hides all that tells the classes apart
+    # but one pair of videos, and those are what is learned: from 0.55 on, the AUC of unseen close-ups was 0.88 instead
+    # of 0.91, and the ACER as recorded 0.017 instead of 0.010 (two training pairs, six seeds).
+    near: tuple[float, float] = (0.8, 1.6)
     gamma: float = 0.6                      # of the tone curve, either way, as a natural logarithm
     gain: float = 0.45                      # of brightness, likewise
     cast: float = 0.3                       # of each colour channel, likewise
@@ -121,11 +124,9 @@ def reframe(crop: np.ndarray, inside: np.ndarray, rng: np.random.Generator, size
     matrix = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     if rng.random() < 0.5:
         matrix[:, 0] *= -1
-    x0, y0, x1, y1 = np.rint(bring_nearer(inside, rng, recipe) * side).astype(int)
-    # From the frame's part alone: warpAffine then carries on its edge, however far the window reaches. A face
-    # whose box hangs over the edge can leave next to nothing of it.
-    x0, y0 = min(max(x0, 0), side - 1), min(max(y0, 0), side - 1)
-    frame = crop[y0:max(y1, y0 + 1), x0:max(x1, x0 + 1)]
+    x0, y0, x1, y1 = part_of_frame(bring_nearer(inside, rng, recipe), side)
+    # From the frame's part alone: warpAffine then carries on its edge, however far the window reaches.
+    frame = crop[y0:y1, x0:x1]
     centre = side / 2 + shift - (x0, y0)
     offset = centre - matrix @ (out / 2, out / 2)
     view = cv2.warpAffine(frame, np.column_stack([matrix, offset]), (out, out),
@@ -144,6 +145,23 @@ def bring_nearer(inside: np.ndarray, rng: np.random.Generator, recipe: Recipe) -
     reach = rng.uniform(*recipe.near, 1 if rng.random() < 0.5 else 4) / recipe.margin
     edges = 0.5 + reach * (-1, -1, 1, 1)
     return np.concatenate([np.maximum(inside[:2], edges[:2]), np.minimum(inside[2:], edges[2:])])
+
+
+def as_close_up(crop: np.ndarray, inside: np.ndarray, reach: float) -> np.ndarray:
+    """The crop, uint8 BGR (S, S, 3), as if the camera's frame ended on all sides at `reach` from its middle, 0 to 0.5
+    of its side, or where it does end (`inside`) if that is nearer."""
+    side = crop.shape[0]
+    inside = np.concatenate([np.maximum(inside[:2], 0.5 - reach), np.minimum(inside[2:], 0.5 + reach)])
+    x0, y0, x1, y1 = part_of_frame(inside, side)
+    return cv2.copyMakeBorder(crop[y0:y1, x0:x1], y0, side - y1, x0, side - x1, cv2.BORDER_REPLICATE)
+
+
+def part_of_frame(inside: np.ndarray, side: int) -> tuple[int, int, int, int]:
+    """`inside` in pixels: left, top, right, bottom. At least one: a face whose box hangs over the frame's edge can
+    leave next to nothing of it."""
+    x0, y0, x1, y1 = np.rint(np.asarray(inside) * side).astype(int).tolist()
+    x0, y0 = min(max(x0, 0), side - 1), min(max(y0, 0), side - 1)
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
 def relight(view: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ahead import Ahead
-from face_detector import FaceDetector, cut
+from face_detector import FaceDetector, cut, reach
 from verdict import UNAUTHORIZED, Verdict
 from video_source import is_dark
 
@@ -149,4 +149,4 @@ def score_faces(network: "FastNet", frame: np.ndarray, faces: np.ndarray) -> lis
     if not len(faces):
         return []
     windows = [cut(frame, face[:4], network.margin, network.input_size)[0] for face in faces]
-    return network.p_real(np.stack(windows)).tolist()
+    return network.p_real(np.stack(windows), [reach(frame.shape, face[:4]) for face in faces]).tolist()

@@ -9,21 +9,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import livenessnet
+
 # Share of each class that is held out; and what is left out before it, because neighbouring frames are near
 # copies of each other.
 HELD_OUT, GAP = 0.25, 0.05
 # Recordings shorter than that, in parts of the longest of their class, are never held out.
 SHORT = 0.2
-# Where the operating point lies as long as data do not say otherwise, as a logit of the network's own probability of
-# "real". Live faces of other people and rooms come out less sure than those it was trained on, more so than replays
-# do: on unseen recordings (two training pairs, four seeds) ACER was 0.07 and 0.25 close up at 0, 0.05 and 0.28 at
-# -0.2, 0.02 and 0.40 at -0.6: farther down replays pass close up.
+# The face lies in the middle of a crop, and the frame may end nearer than the crop does: its reach is how far it goes
+# on, on the side where it goes farthest, in face boxes. In a close-up (0.6) nearly nothing is left in view that gives
+# a replay away, so that both classes look live, the more so the nearer: for each reach the operating point lies
+# elsewhere. These are the reaches at which it is measured, on the crops of the training videos; linear in between.
+REACHES = (0.5, 0.6, 0.7, 0.8, 1.0)
+# With what is unfamiliar the logits keep only about that share of their size, and so does the way that the middle
+# between the classes goes: measured on unseen recordings (two training pairs, six seeds), where it takes ACER close
+# up from 0.40 to 0.23, at any share from 0.2 to 0.3.
+FADING = 0.25
+# Where the operating point lies from afar as long as data do not say otherwise, as a logit of the network's own
+# probability of "real": live faces of other people and rooms come out a little less sure than those it was trained
+# on, more so than replays do. ACER as recorded changes by less than 0.01 between 0 and 0.4.
 FAMILIARITY = 0.2
-UNFITTED = {"scale": 1.0, "offset": FAMILIARITY}
 # The same after training on simulated replays, which are more varied than a recording, so that whatever is not quite
-# the live face it knows looks like one of them: on real recordings (two live ones to train on, three seeds) -1 gave
-# BPCER 0.37 and APCER 0.01, -1.5 gave 0.21 and 0.04, 0 gave 0.84 and 0.
-UNFITTED_SIMULATED = {"scale": 1.0, "offset": 1.2}
+# the live face it knows looks like one of them: on real recordings (two live ones to train on, three seeds) 0.8 gave
+# BPCER 0.39 and APCER 0.13, 1.2 gave 0.27 and 0.17, 1.6 gave 0.17 and 0.22.
+FAMILIARITY_SIMULATED = 1.2
 UNSEEN, SAME, SIMULATED = "unseen recordings", "the same recordings", "simulated replays"
 Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 
@@ -87,19 +96,33 @@ def folds(is_real: np.ndarray, recordings: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(np.isin(recordings, pair)) for pair in pairs]
 
 
-def calibrate(raw: np.ndarray, is_real: np.ndarray) -> dict:
-    """Put the operating point where APCER and BPCER together are least.
+def expected(reaches: np.ndarray, raw: np.ndarray, is_real: np.ndarray, familiarity: float = FAMILIARITY) -> dict:
+    """Where the operating point can be expected to lie for other people, rooms and screens.
 
-    raw: float (N,), the network's probability of "real". Returns {"scale", "offset"} of its logit. Among equally
-    good points the one nearest to UNFITTED is taken: where everything is told apart, held-out frames of one recording
-    say nothing about where to draw the line.
+    reaches: float (R,), rising, the last as far as crops go. raw: float (R, N), the network's probability of "real"
+    for the same N crops at each of them. is_real: bool (N,). familiarity: the operating point at the last, a logit.
+    Returns a calibration, see livenessnet.calibrate.
     """
-    logits = np.log(np.clip(raw, 1e-7, 1 - 1e-7) / np.clip(1 - raw, 1e-7, 1))
+    logits = livenessnet.logit(raw)
+    middle = (np.median(logits[:, is_real], axis=1) + np.median(logits[:, ~is_real], axis=1)) / 2
+    return {"scale": 1.0, "reach": np.round(reaches, 4).tolist(),
+            "offset": np.round(familiarity - FADING * (middle - middle[-1]), 4).tolist()}
+
+
+def calibrate(raw: np.ndarray, reach: np.ndarray, is_real: np.ndarray, start: dict) -> dict:
+    """Move a calibration, at all reaches alike, to where APCER and BPCER together are least.
+
+    raw: float (N,), the network's probability of "real". reach: float (N,). Among equally good points the one nearest
+    to `start` is taken: where everything is told apart, held-out frames of one recording say nothing about where to
+    draw the line.
+    """
+    logits = livenessnet.logit(livenessnet.calibrate(raw, reach, start))
     edges = np.unique(logits)
-    candidates = np.concatenate([[-FAMILIARITY], (edges[1:] + edges[:-1]) / 2])
+    candidates = np.concatenate([[0.0], (edges[1:] + edges[:-1]) / 2])
     errors = [np.mean(logits[is_real] < c) + np.mean(logits[~is_real] >= c) for c in candidates]
-    best = min(range(len(candidates)), key=lambda i: (round(errors[i], 6), abs(candidates[i] + FAMILIARITY)))
-    return {"scale": 1.0, "offset": float(-candidates[best])}
+    best = min(range(len(candidates)), key=lambda i: (round(errors[i], 6), abs(candidates[i])))
+    moved = np.round(np.array(start["offset"]) - candidates[best], 4)
+    return {**start, "offset": moved.tolist()}
 
 
 def evaluate(scores: np.ndarray, is_real: np.ndarray, recordings: np.ndarray, time_s: np.ndarray) -> dict[str, Rate]:

@@ -131,8 +131,8 @@ def save(model, path: str | Path, labels: list[str], details: dict, check: np.nd
 
     model: one LivenessNet, or the average of several; its optimizer, if it has one, goes into the archive too.
     labels: class names in the order of the model's outputs.
-    details: at least ``margin`` (how wide crops are cut, in units of the face box) and ``calibration``,
-        {"scale", "offset"} of the logit; all of it must be JSON.
+    details: at least ``margin`` (how wide crops are cut, in units of the face box) and ``calibration``, see
+        calibrate(); all of it must be JSON.
     check: float32 (N, height, width, depth), 0 to 1: real crops on which both halves must agree, beside
         random ones.
     The archive is written beside ``path`` and renamed, so that a model that works is replaced only by one
@@ -205,7 +205,7 @@ class FastNet:
         self.margin: float = details["margin"]
         self._network = network
         self._real = details["labels"].index("real")
-        self._scale, self._offset = details["calibration"]["scale"], details["calibration"]["offset"]
+        self._calibration = details["calibration"]
         # The first call sets up the engine; better now than while somebody waits. It also shows whether
         # the graph is what the details say.
         probe = np.zeros((1, self.input_size, self.input_size, 3), np.float32)
@@ -213,21 +213,31 @@ class FastNet:
         if shares.shape != (1, len(LABELS)) or not abs(shares.sum() - 1) < 1e-3 or shares.min() < 0:
             raise cv2.error("not a LivenessNet")
 
-    def p_real(self, crops: np.ndarray) -> np.ndarray:
+    def p_real(self, crops: np.ndarray, reach: np.ndarray | float = np.inf) -> np.ndarray:
         """How likely each crop shows a live face, calibrated so that 0.5 is the operating point.
 
-        crops: uint8 (N, input_size, input_size, 3) BGR, N from 1. Returns float64 (N,), 0 to 1.
+        crops: uint8 (N, input_size, input_size, 3) BGR, N from 1. reach: float (N,), see face_detector.reach, or one
+        for all; infinite where the frame goes on beyond the crop. Returns float64 (N,), 0 to 1.
         """
         raw = _forward(self._network, np.asarray(crops, np.float32) / 255)[:, self._real]
-        return calibrate(raw, self._scale, self._offset)
+        return calibrate(raw, reach, self._calibration)
 
 
-def calibrate(raw: np.ndarray, scale: float, offset: float) -> np.ndarray:
-    """Map the network's probability of "real", 0 to 1, to one whose operating point is 0.5: the logit
-    times scale plus offset (Platt, 1999)."""
+def calibrate(raw: np.ndarray, reach: np.ndarray | float, calibration: dict) -> np.ndarray:
+    """Map the network's probability of "real", 0 to 1, to one whose operating point is 0.5: the logit times "scale"
+    plus "offset" (Platt, 1999).
+
+    calibration: offset is one number, or several, each for one "reach" (rising); linear in between.
+    """
+    offset = np.interp(reach, np.atleast_1d(calibration.get("reach", 0.0)), np.atleast_1d(calibration["offset"]))
+    return 1 / (1 + np.exp(-(calibration["scale"] * logit(raw) + offset)))
+
+
+def logit(share: np.ndarray) -> np.ndarray:
+    """log(share / (1 - share)), float64, within 16 of 0."""
     # Farther out float32's softmax is 0 or 1, and the logit infinite. What is not a number has seen no live face.
-    raw = np.minimum(np.fmax(np.asarray(raw, np.float64), 1e-7), 1 - 1e-7)
-    return 1 / (1 + np.exp(-(scale * np.log(raw / (1 - raw)) + offset)))
+    share = np.minimum(np.fmax(np.asarray(share, np.float64), 1e-7), 1 - 1e-7)
+    return np.log(share / (1 - share))
 
 
 def write_labels(encoder, path: str | Path) -> None:
@@ -420,6 +430,15 @@ def _check_details(path: Path, details: dict) -> None:
     def number(value, low, high):
         return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
 
+    def numbers(values, low, high):
+        return isinstance(values, list) and 0 < len(values) < 100 and all(number(value, low, high) for value in values)
+
+    def offsets(reach, offset):
+        if not isinstance(offset, list):    # the same for every reach, as before there were several
+            return number(offset, -1e6, 1e6)
+        rising = numbers(reach, 0, 1e6) and all(low < high for low, high in zip(reach, reach[1:]))
+        return rising and numbers(offset, -1e6, 1e6) and len(offset) == len(reach)
+
     calibration = details.get("calibration") if isinstance(details, dict) else None
     sound = (
         isinstance(calibration, dict)
@@ -429,7 +448,7 @@ def _check_details(path: Path, details: dict) -> None:
         and isinstance(details.get("input_size"), int) and number(details["input_size"], 8, 512)
         and number(details.get("margin"), 0.5, 10)
         and number(calibration.get("scale"), 1e-6, 1e6)
-        and number(calibration.get("offset"), -1e6, 1e6)
+        and offsets(calibration.get("reach"), calibration.get("offset"))
     )
     if not sound:
         raise ModelError(f"{path}: written by another version, or damaged; train it again with train.py")

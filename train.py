@@ -27,7 +27,7 @@ import evaluation
 import livenessnet
 from ahead import spread
 from evaluation import Rate
-from face_detector import CROP_MARGIN
+from face_detector import CROP_MARGIN, reach_within
 from options import Parser, at_least_one, fail, positive
 from video_source import USUAL_FPS
 
@@ -51,6 +51,8 @@ SIMULATED = "fake/simulated: "
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 # So many of the held-out crops are looked at after each epoch, for the curves; all of them at the end.
 WATCHED = 16
+# So many crops of each class show where the operating point lies.
+MEASURED = 16
 # Fewer crops than this in a class are a slip of the hand, not a data set.
 FEWEST = 8
 # Below and beyond these a model can be trained but should not be trusted: warned about.
@@ -87,6 +89,11 @@ class Examples:
         return self.labels == livenessnet.LABELS.index("real")
 
     @property
+    def reach(self) -> np.ndarray:
+        """float (N,): see face_detector.reach; at most half the margin."""
+        return reach_within(self.inside, self.margin)
+
+    @property
     def is_simulated(self) -> np.ndarray:
         """bool (N,): a replay that nobody has filmed."""
         return np.char.startswith(self.recordings, SIMULATED)
@@ -116,11 +123,12 @@ def main(argv: list[str] | None = None) -> int:
         cross_validate(keras, examples, folds, args)
     model, history = train(keras, examples, train_rows, held_rows, args)
     raw = predict(model, examples, held_rows)
-    # Simulated replays say nothing about where real ones begin.
-    fitted = not examples.is_simulated.any()
-    calibration = evaluation.calibrate(raw, examples.is_real[held_rows]) if fitted else unfitted(examples)
-    scores, metrics = judge(raw, calibration, examples, held_rows)
     is_real = examples.is_real[held_rows]
+    calibration = expected(model, examples, held_rows)
+    # Simulated replays say nothing about where real ones begin.
+    if not examples.is_simulated.any():
+        calibration = evaluation.calibrate(raw, examples.reach[held_rows], is_real, calibration)
+    scores, metrics = judge(raw, calibration, examples, held_rows)
     report(scores, is_real, metrics, meaning)
 
     try:
@@ -284,10 +292,11 @@ def cross_validate(keras, examples: Examples, folds: list[np.ndarray], args: arg
     judged, scores = [], []
     print("cross-validation: share of crops judged wrong, for each recording that training had not seen")
     for number, held_rows in enumerate(folds, 1):
-        model, _ = train(keras, examples, np.setdiff1d(every, held_rows), held_rows, args, show=False)
+        train_rows = np.setdiff1d(every, held_rows)
+        model, _ = train(keras, examples, train_rows, held_rows, args, show=False)
         # The operating point is not chosen on what is judged by it.
-        raw = predict(model, examples, held_rows)
-        fold_scores, _ = judge(raw, unfitted(examples), examples, held_rows)
+        raw, calibration = predict(model, examples, held_rows), expected(model, examples, train_rows)
+        fold_scores, _ = judge(raw, calibration, examples, held_rows)
         judged.append(held_rows)
         scores.append(fold_scores)
         for name in sorted(set(examples.recordings[held_rows])):
@@ -301,22 +310,41 @@ def cross_validate(keras, examples: Examples, folds: list[np.ndarray], args: arg
     print("cross-validation: " + "   ".join(f"{name} {rate}" for name, rate in metrics.items()) + "\n")
 
 
-def unfitted(examples: Examples) -> dict:
-    """The operating point that does not depend on what the network makes of any crop."""
-    return evaluation.UNFITTED_SIMULATED if examples.is_simulated.any() else evaluation.UNFITTED
+def expected(model, examples: Examples, rows: np.ndarray) -> dict:
+    """Where the operating point can be expected to lie, told from crops with as much of the frame as they have and as
+    close-ups of them. Returns a calibration."""
+    rows = np.concatenate([some_of(rows[examples.is_real[rows] == live], MEASURED) for live in (True, False)])
+    widest = examples.margin / 2
+    reaches = np.array([*(reach for reach in evaluation.REACHES if reach < widest), widest])
+    views = [augmentation.as_close_up(examples.crops[row], examples.inside[row], reach / examples.margin)
+             for reach in reaches for row in rows]
+    raw = shares_of_real(model, np.stack(views)).reshape(len(reaches), len(rows))
+    familiarity = evaluation.FAMILIARITY_SIMULATED if examples.is_simulated.any() else evaluation.FAMILIARITY
+    return evaluation.expected(reaches, raw, examples.is_real[rows], familiarity)
 
 
 def predict(model, examples: Examples, rows: np.ndarray) -> np.ndarray:
     """The network's probability of "real" for each of the rows, float32 (N,), as the authenticator would have it."""
+    return shares_of_real(model, examples.crops[rows])
+
+
+def shares_of_real(model, crops: np.ndarray) -> np.ndarray:
+    """The network's probability of "real" for uint8 (N, S, S, 3) BGR, float32 (N,)."""
     # Called directly: setting up Keras' predict() takes longer than this does for some thousand crops.
-    parts = [rows[start : start + 256] for start in range(0, len(rows), 256)]
-    shares = [np.asarray(model(batch_of(examples, part)[0], training=False)) for part in parts]
+    parts = (augmentation.evaluation_batch(crops[start : start + 256], INPUT_SIZE)
+             for start in range(0, len(crops), 256))
+    shares = [np.asarray(model(part, training=False)) for part in parts]
     return np.concatenate(shares)[:, livenessnet.LABELS.index("real")]
+
+
+def some_of(rows: np.ndarray, count: int) -> np.ndarray:
+    """At most so many of the rows, evenly spread over them."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).round().astype(int)]
 
 
 def judge(raw: np.ndarray, calibration: dict, examples: Examples, rows: np.ndarray) -> tuple[np.ndarray, dict]:
     """Calibrated scores of the rows, float (N,), and their error rates by name."""
-    scores = livenessnet.calibrate(raw, **calibration)
+    scores = livenessnet.calibrate(raw, examples.reach[rows], calibration)
     metrics = evaluation.evaluate(
         scores, examples.is_real[rows], examples.recordings[rows], examples.time_s[rows]
     )
@@ -336,8 +364,7 @@ def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarr
     members = [livenessnet.LivenessNet.build(INPUT_SIZE, INPUT_SIZE, 3, 2) for _ in range(MEMBERS)]
     states = [fresh(keras, member) for member in members]
     fit = Fit(keras)
-    watched = held_rows[np.linspace(0, len(held_rows) - 1, min(len(held_rows), WATCHED)).round().astype(int)]
-    held = batch_of(examples, watched)
+    held = batch_of(examples, some_of(held_rows, WATCHED))
 
     history, learned = [], []
     bar = tqdm(total=args.epochs, unit="epoch", file=sys.stdout, disable=not show or not sys.stdout.isatty())

@@ -42,3 +42,17 @@ def cut(
     part = cv2.resize(frame[y0:y1, x0:x1], (u1 - u0, v1 - v0), interpolation=smooth)
     crop = cv2.copyMakeBorder(part, v0, side - v1, u0, side - u1, cv2.BORDER_REPLICATE)
     return crop, np.array([u0, v0, u1, v1], np.float32) / side
+
+
+def reach(shape: tuple[int, ...], box: np.ndarray) -> float:
+    """How far a frame, (height, width, ...), goes on round the middle of a face box, on the side where it goes
+    farthest, in units of the box's longer side: 0.5 where the face fills it."""
+    x, y, w, h = (float(value) for value in box)
+    height, width = shape[:2]
+    middle_x, middle_y = min(max(x + w / 2, 0), width), min(max(y + h / 2, 0), height)
+    return max(middle_x, width - middle_x, middle_y, height - middle_y) / max(w, h, 1)
+
+
+def reach_within(inside: np.ndarray, margin: float) -> np.ndarray:
+    """The same from what cut() returned for N faces, float (N, 4), at most half the margin: float (N,)."""
+    return np.abs(np.asarray(inside) - 0.5).max(axis=1) * margin

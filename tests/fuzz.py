@@ -153,13 +153,19 @@ def changed_archive(draw, archive: bytes) -> bytes:
     """A model whose members say something else, packed as a zip can be packed, with sizes that may be lies."""
     with zipfile.ZipFile(io.BytesIO(archive)) as old:
         graph, details = old.read("liveness.onnx"), json.loads(old.read("liveness.json"))
-    change = draw(st.sampled_from(["graph", "graph", "graph", "bytes", "details", "text", "sizes", "missing"]))
+    change = draw(
+        st.sampled_from(["graph", "graph", "graph", "bytes", "details", "calibration", "text", "sizes", "missing"])
+    )
     if change == "graph":
         graph = draw(changed_graph(graph))
     elif change == "bytes":
         graph = draw(damaged([graph]))
     elif change == "details":
         details[draw(st.sampled_from(["format", "labels", "input_size", "margin", "calibration"]))] = draw(JSON)
+    elif change == "calibration":
+        details["calibration"][draw(st.sampled_from(["scale", "reach", "offset"]))] = draw(
+            JSON | st.lists(st.floats() | st.integers(), min_size=1, max_size=6)
+        )
     elif change == "missing":
         del details[draw(st.sampled_from(["format", "labels", "input_size", "margin", "calibration"]))]
     text = draw(damaged([json.dumps(details).encode()])) if change == "text" else json.dumps(details).encode()
@@ -284,7 +290,8 @@ def genuine_models(folder: Path) -> list[bytes]:
     import livenessnet
 
     livenessnet.import_keras().utils.set_random_seed(1)
-    details = {"margin": 2.7, "calibration": {"scale": 1.0, "offset": 0.3}}
+    calibration = {"scale": 1.0, "reach": [0.5, 0.8, 1.35], "offset": [-0.6, 0.1, 0.3]}
+    details = {"margin": 2.7, "calibration": calibration}
     build = livenessnet.LivenessNet.build
     pair = livenessnet.LivenessNet.average([build(16, 16, 3, 2) for _ in range(2)])
     archives = []
@@ -397,7 +404,7 @@ def read_model(path: Path) -> str:
     except livenessnet.ModelError as error:
         return one_line(error)
     for faces in (1, 3):
-        scores = network.p_real(np.full((faces, network.input_size, network.input_size, 3), 90, np.uint8))
+        scores = network.p_real(np.full((faces, network.input_size, network.input_size, 3), 90, np.uint8), 0.6)
         assert scores.shape == (faces,) and (scores >= 0).all() and (scores <= 1).all(), scores
     return "used"
 

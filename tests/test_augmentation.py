@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from augmentation import (    # noqa: E402
-    FAKE, REAL, Recipe, batch, bring_nearer, degrade, elsewhere, evaluation_batch, reframe, relight,
+    FAKE, REAL, Recipe, as_close_up, batch, bring_nearer, degrade, elsewhere, evaluation_batch, reframe, relight,
 )
 
 SIDE = 128
@@ -116,6 +116,18 @@ def test_a_near_frame_edge_hides_what_lies_beyond_it():
     close_up = replace(STILL, near_share=1, near=(0.55, 0.55))
     near = reframe(picture, WHOLE, np.random.default_rng(0), 64, close_up)
     assert far.max() == 255 and near.max() < 30
+
+
+def test_a_close_up_keeps_what_is_near_and_carries_on_its_edge():
+    picture = np.random.default_rng(0).integers(0, 255, (100, 100, 3), np.uint8)
+    view = as_close_up(picture, WHOLE, 0.2)
+    np.testing.assert_array_equal(view[30:70, 30:70], picture[30:70, 30:70])
+    np.testing.assert_array_equal(view[0, 30:70], picture[30, 30:70])
+    np.testing.assert_array_equal(view[30:70, 99], picture[30:70, 69])
+    # The frame ends on the left before that.
+    view = as_close_up(picture, np.array([0.4, 0, 1, 1]), 0.2)
+    np.testing.assert_array_equal(view[30:70, 0], picture[30:70, 40])
+    np.testing.assert_array_equal(view[30:70, 99], picture[30:70, 69])
 
 
 @pytest.mark.parametrize("inside", [(0.0, 0.0, 0.2, 1.0), (0.999, 0.0, 1.0, 1.0), (0.0, 0.9, 1.0, 1.0)])

@@ -1,7 +1,7 @@
 import numpy as np
 
 import livenessnet
-from authenticator import EVIDENCE_FRAMES, EVIDENCE_GAP_S, Authenticator, Evidence
+from authenticator import EVIDENCE_FRAMES, EVIDENCE_GAP_S, Authenticator, Evidence, score_faces
 from verdict import Verdict
 
 
@@ -21,3 +21,20 @@ def test_in_a_dark_frame_nobody_looks_for_faces(detector, trained, live_frames):
     found = authenticator.find(dark)
     assert found.dark and not len(found.faces)
     assert not authenticator.find(live_frames[0]).dark
+
+
+def test_a_face_that_fills_the_frame_is_judged_as_a_close_up(detector, trained, live_frames):
+    network = livenessnet.load(trained.model, trained.le)
+    # An operating point that only close-ups miss.
+    network._calibration = {"scale": 1e-3, "reach": [0.75, 0.95], "offset": [-9.0, 9.0]}
+    frame = live_frames[0]
+    face = detector.detect(frame)[0]
+    x, y, w, h = face[:4].round().astype(int)
+    half = round(0.62 * max(w, h))
+    top, left = y + h // 2 - half, x + w // 2 - half
+    close_up = frame[top : top + 2 * half, left : left + 2 * half]
+    assert close_up.shape[:2] == (2 * half, 2 * half), "the sample's face lies well within the frame"
+    within = face.copy()
+    within[:2] -= left, top
+    far, near = score_faces(network, frame, face[None]) + score_faces(network, close_up, within[None])
+    assert far > 0.99 and near < 0.01

@@ -7,6 +7,8 @@ from scipy.stats import binom
 import evaluation
 from livenessnet import calibrate
 
+WIDE = {"scale": 1.0, "reach": [0.5, 1.35], "offset": [-0.5, 0.2]}
+
 
 def dataset(**frames) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """is_real, recordings, time_s of recordings at 30 frames/s: dataset(real_desk=60, fake_desk=60)."""
@@ -109,11 +111,33 @@ def test_every_interval_holds_its_share(share, count):
 def test_the_operating_point_is_where_errors_are_least():
     raw = np.array([0.1, 0.2, 0.3, 0.4, 0.45, 0.7])
     is_real = np.array([False, False, False, True, True, True])
-    np.testing.assert_array_equal(calibrate(raw, **evaluation.calibrate(raw, is_real)) >= 0.5, is_real)
+    calibration = evaluation.calibrate(raw, np.ones(6), is_real, WIDE)
+    np.testing.assert_array_equal(calibrate(raw, 1, calibration) >= 0.5, is_real)
+    # At every reach alike.
+    moved = np.array(calibration["offset"]) - WIDE["offset"]
+    assert moved[0] == pytest.approx(moved[1]) and abs(moved[0]) > 0.05
 
 
 def test_where_everything_is_told_apart_the_operating_point_stays_where_it_was():
-    assert evaluation.calibrate(np.array([0.1, 0.9]), np.array([False, True])) == evaluation.UNFITTED
+    assert evaluation.calibrate(np.array([0.1, 0.9]), np.ones(2), np.array([False, True]), WIDE) == WIDE
+
+
+def test_crops_are_judged_by_the_operating_point_of_their_own_reach():
+    start = {"scale": 1.0, "reach": [0.5, 1.0], "offset": [-4.0, 0.0]}
+    # A close-up of a replay that looks live: as such it is judged right, from farther away it would not be.
+    raw, is_real = np.array([0.75, 0.9]), np.array([False, True])
+    assert evaluation.calibrate(raw, np.array([0.5, 1.0]), is_real, start) == start
+    assert evaluation.calibrate(raw, np.array([1.0, 1.0]), is_real, start) != start
+
+
+def test_where_both_classes_look_live_the_operating_point_is_expected_to_move_towards_live():
+    is_real = np.array([True, True, True, False, False, False])
+    far, near = [5, 6, 7, -3, -4, -5], [5, 6, 7, 1, 2, 3]
+    expected = evaluation.expected(np.array([0.5, 1.35]), 1 / (1 + np.exp(-np.array([near, far], float))), is_real)
+    # The middle between the medians: (6 + 2) / 2 close up, (6 - 4) / 2 from afar.
+    assert expected["reach"] == [0.5, 1.35]
+    assert expected["offset"][0] == pytest.approx(evaluation.FAMILIARITY - evaluation.FADING * (4 - 1), abs=1e-3)
+    assert expected["offset"][1] == pytest.approx(evaluation.FAMILIARITY, abs=1e-3)
 
 
 def test_the_sentence_says_what_was_judged():

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from conftest import WEIGHTS
 
-from face_detector import CROP_SIDE, DetectorError, FaceDetector, cut
+from face_detector import CROP_SIDE, DetectorError, FaceDetector, cut, reach, reach_within
 from face_detector.yunet import WEIGHTS as WEIGHTS_FILE
 
 
@@ -84,6 +84,22 @@ def test_any_box_gives_a_crop_of_the_size_asked_for(box):
     assert crop.shape == (64, 64, 3)
     left, top, right, bottom = inside
     assert 0 <= left < right <= 1 and 0 <= top < bottom <= 1
+
+
+def test_the_reach_is_that_of_the_farthest_side():
+    assert reach((40, 40), (0, 0, 40, 40)) == 0.5
+    # 30 px to the left of the middle, 170 to the right, 50 above and below.
+    assert reach((100, 200, 3), (10, 30, 40, 40)) == 170 / 40
+    # A crop sees no farther than its own half.
+    for box in ((10, 30, 40, 40), (0, 20, 60, 80), (150, 5, 50, 30), (90, 20, 70, 70)):
+        _, inside = cut(ramp(100, 200), box, margin=2.7, side=400)
+        seen = min(reach((100, 200), box), 1.35)
+        np.testing.assert_allclose(reach_within(inside[None], 2.7), [seen], atol=0.03)
+
+
+@pytest.mark.parametrize("box", [(-30, -30, 20, 20), (240, 240, 400, 400), (5, 5, 0, 0)])
+def test_any_box_has_a_reach(box):
+    assert 0.5 <= reach((250, 250), box) <= 250
 
 
 def test_stored_crops_are_shrunk_never_enlarged():

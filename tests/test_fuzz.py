@@ -238,7 +238,7 @@ def test_a_network_that_gives_no_numbers_is_refused(trained, tmp_path):
 
 
 def test_a_score_that_is_no_number_counts_as_a_replay():
-    assert livenessnet.calibrate(np.array([np.nan]), 1, 0)[0] < 1e-6
+    assert livenessnet.calibrate(np.array([np.nan]), 1, {"scale": 1, "offset": 0})[0] < 1e-6
 
 
 def test_an_hdf5_model_cannot_name_code_to_run(tmp_path, monkeypatch):

@@ -55,9 +55,11 @@ def test_opencv_and_keras_agree_on_real_crops(trained, fast, real_crops, tmp_pat
     network.setInput(real_crops.astype(np.float32) / 255)
     assert np.ptp(expected[:, 1]) > 0.5, "crops of both classes"
     assert np.abs(network.forward() - expected).max() < 1e-5
-    offset = fast.details["calibration"]["offset"]
-    odds = expected[:, 1] / expected[:, 0] * np.exp(offset)
-    np.testing.assert_allclose(fast.p_real(real_crops), odds / (1 + odds), atol=1e-4)
+    calibration = fast.details["calibration"]
+    for reach, offset in zip(calibration["reach"], calibration["offset"]):
+        odds = expected[:, 1] / expected[:, 0] * np.exp(offset)
+        np.testing.assert_allclose(fast.p_real(real_crops, reach), odds / (1 + odds), atol=1e-4)
+    np.testing.assert_array_equal(fast.p_real(real_crops), fast.p_real(real_crops, calibration["reach"][-1]))
 
 
 def test_the_number_of_faces_changes_no_score(fast, real_crops):
@@ -88,12 +90,19 @@ def test_the_archive_holds_the_network_but_not_the_optimizer(trained):
 
 def test_calibration_moves_the_operating_point_to_one_half():
     raw = np.array([0.0, 0.2, 0.8, 1.0])
-    np.testing.assert_allclose(livenessnet.calibrate(raw, 1, 0), raw, atol=1e-6)
+    np.testing.assert_allclose(livenessnet.calibrate(raw, 1, {"scale": 1, "offset": 0}), raw, atol=1e-6)
     at = 0.8
     offset = -np.log(at / (1 - at))
-    calibrated = livenessnet.calibrate(raw, 1, offset)
+    calibrated = livenessnet.calibrate(raw, 1, {"scale": 1, "offset": offset})
     assert calibrated[2] == pytest.approx(0.5)
     assert (np.diff(calibrated) > 0).all() and calibrated.min() >= 0 and calibrated.max() <= 1
+
+
+def test_between_two_reaches_the_operating_point_moves_in_a_straight_line():
+    calibration = {"scale": 1, "reach": [0.5, 1.0], "offset": [-2, 0]}
+    reach = np.array([0.2, 0.5, 0.75, 1.0, np.inf])
+    shares = livenessnet.calibrate(np.full(5, 0.5), reach, calibration)
+    np.testing.assert_allclose(livenessnet.logit(shares), [-2, -2, -1, 0, 0], atol=1e-9)
 
 
 # --- Damaged and foreign models ---
@@ -135,10 +144,21 @@ def test_what_is_no_model_is_refused_in_one_line(trained, tmp_path):
     {"format": 2}, {"labels": ["cat", "dog"]}, {"labels": None}, {"input_size": 100_000}, {"input_size": "64"},
     {"margin": -1}, {"margin": float("nan")}, {"calibration": {}}, {"calibration": {"scale": True, "offset": 0}},
     {"calibration": {"scale": 0, "offset": 0}}, {"calibration": {"scale": 1, "offset": float("inf")}},
+    {"calibration": {"scale": 1, "offset": [0.1]}}, {"calibration": {"scale": 1, "reach": [], "offset": []}},
+    {"calibration": {"scale": 1, "reach": [0.5, 1], "offset": [0.1]}},
+    {"calibration": {"scale": 1, "reach": [1, 1], "offset": [0.1, 0.2]}},
+    {"calibration": {"scale": 1, "reach": [0.5, "1"], "offset": [0.1, 0.2]}},
+    {"calibration": {"scale": 1, "reach": [0.5, 1], "offset": [0.1, None]}},
 ])
 def test_details_that_inference_cannot_rely_on_are_refused(trained, tmp_path, details):
     with pytest.raises(ModelError, match="another version"):
         livenessnet.load(patched(trained.model, tmp_path / "x.model", **details), trained.le)
+
+
+def test_a_model_with_one_operating_point_for_all_reaches_is_still_read(trained, fast, real_crops, tmp_path):
+    old = patched(trained.model, tmp_path / "x.model", calibration={"scale": 1.0, "offset": 0.2})
+    network = livenessnet.load(old, trained.le)
+    np.testing.assert_array_equal(network.p_real(real_crops, 0.5), network.p_real(real_crops))
 
 
 def test_a_graph_that_is_not_what_the_details_say_is_refused(trained, tmp_path):
