@@ -49,8 +49,9 @@ RECORDING_WEIGHT = 0.75
 SIMULATED = "fake/simulated: "
 # What is drawn over the epochs.
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
-# So many of the held-out crops are looked at after each epoch, for the curves; all of them at the end.
-WATCHED = 16
+# So many of the held-out crops are looked at after each epoch, for the curves, each by one of the members; at the end
+# all of them. With all members looking at 16 each, it was a sixth of the time of training.
+WATCHED = 30
 # So many crops of each class show where the operating point lies.
 MEASURED = 16
 # Fewer crops than this in a class are a slip of the hand, not a data set.
@@ -330,16 +331,26 @@ def predict(model, examples: Examples, rows: np.ndarray) -> np.ndarray:
 
 def shares_of_real(model, crops: np.ndarray) -> np.ndarray:
     """The network's probability of "real" for uint8 (N, S, S, 3) BGR, float32 (N,)."""
-    # Called directly: setting up Keras' predict() takes longer than this does for some thousand crops.
-    parts = (augmentation.evaluation_batch(crops[start : start + 256], INPUT_SIZE)
-             for start in range(0, len(crops), 256))
-    shares = [np.asarray(model(part, training=False)) for part in parts]
-    return np.concatenate(shares)[:, livenessnet.LABELS.index("real")]
+    def shares(part: np.ndarray) -> np.ndarray:
+        return np.asarray(model(augmentation.evaluation_batch(part, INPUT_SIZE), training=False))
+
+    # Called directly: setting up Keras' predict() takes longer than this does for some thousand crops. And in threads,
+    # since TensorFlow has been told to use one for each call.
+    parts = (crops[start : start + 64] for start in range(0, len(crops), 64))
+    every = list(spread(shares, parts, workers=os.cpu_count() or 1))
+    return np.concatenate(every)[:, livenessnet.LABELS.index("real")]
 
 
 def some_of(rows: np.ndarray, count: int) -> np.ndarray:
     """At most so many of the rows, evenly spread over them."""
     return rows[np.linspace(0, len(rows) - 1, min(len(rows), count)).round().astype(int)]
+
+
+def shared_out(rows: np.ndarray) -> np.ndarray:
+    """Some of the rows, the same number to each member, int (MEMBERS, M): M from 1, all different where there are
+    enough."""
+    each = max(1, min(len(rows), WATCHED) // MEMBERS)
+    return np.resize(some_of(rows, each * MEMBERS), (each, MEMBERS)).T
 
 
 def judge(raw: np.ndarray, calibration: dict, examples: Examples, rows: np.ndarray) -> tuple[np.ndarray, dict]:
@@ -364,7 +375,7 @@ def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarr
     members = [livenessnet.LivenessNet.build(INPUT_SIZE, INPUT_SIZE, 3, 2) for _ in range(MEMBERS)]
     states = [fresh(keras, member) for member in members]
     fit = Fit(keras)
-    held = batch_of(examples, some_of(held_rows, WATCHED))
+    held = [batch_of(examples, rows) for rows in shared_out(held_rows)]
 
     history, learned = [], []
     bar = tqdm(total=args.epochs, unit="epoch", file=sys.stdout, disable=not show or not sys.stdout.isatty())
@@ -374,7 +385,7 @@ def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarr
             states, told = zip(*pool.map(lambda state: fit.learn(state, step, rate, *batch), states))
             learned.append(np.mean(told, axis=0))
             if len(learned) == per_epoch:
-                seen = list(pool.map(lambda state: fit.look(state, *held), states))
+                seen = list(pool.map(lambda state, share: fit.look(state, *share), states, held))
                 history.append([*np.mean(learned, axis=0), *np.mean(seen, axis=0)])
                 learned = []
                 words = ", ".join(f"{name} {value:.3f}" for name, value in zip(CURVES, history[-1]))
@@ -384,7 +395,7 @@ def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarr
                     print(f"Epoch {len(history)}/{args.epochs}: {words}", flush=True)
     bar.close()
     for member, state in zip(members, states):
-        for variable, value in zip(member.trainable_variables, state.weights):
+        for variable, value in zip(member.trainable_variables, fit.taken_apart(state.weights)):
             variable.assign(value)
         for variable, value in zip(member.non_trainable_variables, state.others):
             variable.assign(value)
@@ -392,26 +403,24 @@ def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarr
 
 
 class State(NamedTuple):
-    """A member in training: tensors, in the order of the network's variables.
+    """A member in training, in the order of the network's variables.
 
-    weights: those that are trained. others: running statistics, and the state of the random generators of dropout.
-    first, second: Adam's running means of the gradient and of its square.
+    weights: those that are trained, one tensor, float32 (148,562,). others: list of tensors, running statistics and
+    the state of the random generators of dropout. first, second: Adam's running means of the gradient and of its
+    square, as the weights.
     """
 
-    weights: list
+    weights: object
     others: list
-    first: list
-    second: list
+    first: object
+    second: object
 
 
 def fresh(keras, network) -> State:
     """Before the first step."""
-    weights, others = (
-        [keras.ops.copy(variable) for variable in variables]
-        for variables in (network.trainable_variables, network.non_trainable_variables)
-    )
-    first, second = ([keras.ops.zeros_like(weight) for weight in weights] for _ in range(2))
-    return State(weights, others, first, second)
+    weights = keras.ops.concatenate([keras.ops.ravel(variable) for variable in network.trainable_variables])
+    others = [keras.ops.copy(variable) for variable in network.non_trainable_variables]
+    return State(weights, others, keras.ops.zeros_like(weights), keras.ops.zeros_like(weights))
 
 
 class Fit:
@@ -430,6 +439,13 @@ class Fit:
         network = livenessnet.LivenessNet.build(
             INPUT_SIZE, INPUT_SIZE, 3, 2, normalization=fused_normalization(keras, memory)
         )
+        shapes = [variable.shape for variable in network.trainable_variables]
+        sizes = [math.prod(shape) for shape in shapes]
+
+        # One tensor for all weights: Adam on each of the 22 by itself takes longer to set going than to work out.
+        def taken_apart(weights):
+            return [tf.reshape(part, shape) for part, shape in zip(tf.split(weights, sizes), shapes)]
+
         loss_of = keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING)
 
         def judge(shares, targets):
@@ -441,22 +457,25 @@ class Fit:
         def learn(state, number, rate, views, targets):
             with tf.GradientTape() as tape:
                 tape.watch(state.weights)
-                shares, others = network.stateless_call(state.weights, state.others, views, training=True)
+                shares, others = network.stateless_call(
+                    taken_apart(state.weights), state.others, views, training=True
+                )
                 told = judge(shares, targets)
                 loss = told[0]
-            gradients = tape.gradient(loss, state.weights)
+            gradient = tape.gradient(loss, state.weights)
             # Adam (D. P. Kingma and J. Ba, 2015), as Keras does it, but as a function of the state.
-            first = [m + (g - m) * (1 - 0.9) for m, g in zip(state.first, gradients)]
-            second = [v + (g * g - v) * (1 - 0.999) for v, g in zip(state.second, gradients)]
+            first = state.first + (gradient - state.first) * (1 - 0.9)
+            second = state.second + (gradient * gradient - state.second) * (1 - 0.999)
             pace = rate * tf.sqrt(1 - 0.999**number) / (1 - 0.9**number)
-            weights = [w - pace * m / (tf.sqrt(v) + 1e-7) for w, m, v in zip(state.weights, first, second)]
+            weights = state.weights - pace * first / (tf.sqrt(second) + 1e-7)
             return State(weights, others, first, second), told
 
         @tf.function(autograph=False)
-        def look(state, views, targets):
-            return judge(network.stateless_call(state.weights, state.others, views, training=False)[0], targets)
+        def look(weights, others, views, targets):
+            shares, _ = network.stateless_call(taken_apart(weights), others, views, training=False)
+            return judge(shares, targets)
 
-        self._learn, self._look = learn, look
+        self._learn, self._look, self.taken_apart = learn, look, taken_apart
 
     def learn(self, state: State, step: int, rate: float, views: np.ndarray, targets: np.ndarray):
         """A step of training, the first is number 0: the new state, and loss and accuracy before it, float32 (2,)."""
@@ -467,7 +486,7 @@ class Fit:
 
     def look(self, state: State, views: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Loss and accuracy, float32 (2,)."""
-        return self._look(state, views, targets).numpy()
+        return self._look(state.weights, state.others, views, targets).numpy()
 
 
 def learning_rate(step: int, steps: int, highest: float) -> float:

@@ -199,6 +199,16 @@ def test_members_are_trained_apart_and_averaged(dataset):
     assert curves["val_accuracy"][-1] > curves["val_accuracy"][0]
 
 
+def test_what_is_watched_is_shared_out_among_the_members():
+    shares = train.shared_out(np.arange(1000))
+    assert shares.shape == (train.MEMBERS, train.WATCHED // train.MEMBERS)
+    assert len(np.unique(shares)) == shares.size
+    # Each sees some of all that there is, such as both classes.
+    assert (shares.min(axis=1) < 250).all() and (shares.max(axis=1) > 750).all()
+    few = train.shared_out(np.array([7, 9]))
+    assert few.shape == (train.MEMBERS, 1) and set(few.ravel()) == {7, 9}
+
+
 def test_the_learning_rate_rises_and_falls_once():
     rates = np.array([train.learning_rate(step, 100, 0.002) for step in range(100)])
     assert rates[0] == pytest.approx(0.002 / 25) and rates[25] == pytest.approx(0.002) and rates[-1] < 1e-5
