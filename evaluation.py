@@ -22,17 +22,13 @@ SHORT = 0.2
 # elsewhere. These are the reaches at which it is measured, on the crops of the training videos; linear in between.
 REACHES = (0.5, 0.6, 0.7, 0.8, 1.0)
 # With what is unfamiliar the logits keep only about that share of their size, and so does the way that the middle
-# between the classes goes: measured on unseen recordings (two training pairs, six seeds), where it takes ACER close
-# up from 0.40 to 0.23, at any share from 0.2 to 0.3.
-FADING = 0.25
-# Where the operating point lies from afar as long as data do not say otherwise, as a logit of the network's own
-# probability of "real": live faces of other people and rooms come out a little less sure than those it was trained
-# on, more so than replays do. ACER as recorded changes by less than 0.01 between 0 and 0.4.
-FAMILIARITY = 0.2
-# The same after training on simulated replays, which are more varied than a recording, so that whatever is not quite
-# the live face it knows looks like one of them: on real recordings (two live ones to train on, three seeds) 0.8 gave
-# BPCER 0.39 and APCER 0.13, 1.2 gave 0.27 and 0.17, 1.6 gave 0.17 and 0.22.
-FAMILIARITY_SIMULATED = 1.2
+# between the classes goes: measured on unseen recordings (two training pairs, six seeds).
+FADING = 0.2
+# After training on simulated replays the operating point lies there from afar, as a logit of the network's own
+# probability of "real", and not at 0: they are more varied than a recording, so that whatever is not quite the live
+# face it knows looks like one of them. On real recordings (two live ones to train on, three seeds) 0.8 gave BPCER 0.39
+# and APCER 0.13, 1.2 gave 0.27 and 0.17, 1.6 gave 0.17 and 0.22.
+AFAR_SIMULATED = 1.2
 UNSEEN, SAME, SIMULATED = "unseen recordings", "the same recordings", "simulated replays"
 Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 
@@ -96,17 +92,17 @@ def folds(is_real: np.ndarray, recordings: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(np.isin(recordings, pair)) for pair in pairs]
 
 
-def expected(reaches: np.ndarray, raw: np.ndarray, is_real: np.ndarray, familiarity: float = FAMILIARITY) -> dict:
+def expected(reaches: np.ndarray, raw: np.ndarray, is_real: np.ndarray, afar: float = 0.0) -> dict:
     """Where the operating point can be expected to lie for other people, rooms and screens.
 
     reaches: float (R,), rising, the last as far as crops go. raw: float (R, N), the network's probability of "real"
-    for the same N crops at each of them. is_real: bool (N,). familiarity: the operating point at the last, a logit.
+    for the same N crops at each of them. is_real: bool (N,). afar: the offset at the last.
     Returns a calibration, see livenessnet.calibrate.
     """
     logits = livenessnet.logit(raw)
     middle = (np.median(logits[:, is_real], axis=1) + np.median(logits[:, ~is_real], axis=1)) / 2
     return {"scale": 1.0, "reach": np.round(reaches, 4).tolist(),
-            "offset": np.round(familiarity - FADING * (middle - middle[-1]), 4).tolist()}
+            "offset": np.round(afar - FADING * (middle - middle[-1]), 4).tolist()}
 
 
 def calibrate(raw: np.ndarray, reach: np.ndarray, is_real: np.ndarray, start: dict) -> dict:

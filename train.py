@@ -320,8 +320,8 @@ def expected(model, examples: Examples, rows: np.ndarray) -> dict:
     views = [augmentation.as_close_up(examples.crops[row], examples.inside[row], reach / examples.margin)
              for reach in reaches for row in rows]
     raw = shares_of_real(model, np.stack(views)).reshape(len(reaches), len(rows))
-    familiarity = evaluation.FAMILIARITY_SIMULATED if examples.is_simulated.any() else evaluation.FAMILIARITY
-    return evaluation.expected(reaches, raw, examples.is_real[rows], familiarity)
+    afar = evaluation.AFAR_SIMULATED if examples.is_simulated.any() else 0.0
+    return evaluation.expected(reaches, raw, examples.is_real[rows], afar)
 
 
 def predict(model, examples: Examples, rows: np.ndarray) -> np.ndarray:
@@ -334,8 +334,8 @@ def shares_of_real(model, crops: np.ndarray) -> np.ndarray:
     def shares(part: np.ndarray) -> np.ndarray:
         return np.asarray(model(augmentation.evaluation_batch(part, INPUT_SIZE), training=False))
 
-    # Called directly: setting up Keras' predict() takes longer than this does for some thousand crops. And in threads,
-    # since TensorFlow has been told to use one for each call.
+    # Called directly: setting up Keras' predict() takes longer than this does for some thousand crops. And in
+    # threads, since TensorFlow has been told to use one for each call.
     parts = (crops[start : start + 64] for start in range(0, len(crops), 64))
     every = list(spread(shares, parts, workers=os.cpu_count() or 1))
     return np.concatenate(every)[:, livenessnet.LABELS.index("real")]

@@ -11,7 +11,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from augmentation import (    # noqa: E402
-    FAKE, REAL, Recipe, as_close_up, batch, bring_nearer, degrade, elsewhere, evaluation_batch, reframe, relight,
+    FAKE, REAL, Recipe, as_close_up, batch, bring_nearer, degrade, elsewhere, evaluation_batch, exposed_as, reframe,
+    relight,
 )
 
 SIDE = 128
@@ -130,6 +131,34 @@ def test_a_close_up_keeps_what_is_near_and_carries_on_its_edge():
     np.testing.assert_array_equal(view[30:70, 99], picture[30:70, 69])
 
 
+def test_faces_of_both_classes_are_exposed_alike():
+    # A dark blue room and a bright orange one, each with its texture.
+    rng = np.random.default_rng(0)
+    dark = np.clip((60, 50, 60) + 6 * rng.standard_normal((SIDE, SIDE, 1)), 0, 255).astype(np.uint8)
+    bright = np.clip((90, 140, 200) + 6 * rng.standard_normal((SIDE, SIDE, 1)), 0, 255).astype(np.uint8)
+    middle = slice(SIDE // 2 - 15, SIDE // 2 + 15)
+    for crop, other in ((dark, bright), (bright, dark)):
+        as_other = exposed_as(crop, other, Recipe())
+        np.testing.assert_allclose(
+            as_other[middle, middle].mean((0, 1)), other[middle, middle].mean((0, 1)), rtol=0.1, atol=3
+        )
+        # The picture is its own: brighter stays brighter.
+        assert np.corrcoef(as_other[..., 2].ravel(), crop[..., 2].ravel())[0, 1] > 0.95
+    black = exposed_as(np.zeros_like(dark), bright, Recipe())
+    assert black.max() == 0, "nothing is made of nothing"
+
+
+def test_in_a_batch_brightness_tells_nothing_of_the_class():
+    dark, bright = np.full((16, SIDE, SIDE, 3), 40, np.uint8), np.full((16, SIDE, SIDE, 3), 160, np.uint8)
+    labels = np.repeat([FAKE, REAL], 16)
+    within = np.tile(WHOLE, (32, 1))
+    light = [batch(np.concatenate([dark, bright]), within, labels, np.random.default_rng(seed), 32)[0].mean((1, 2, 3))
+             for seed in range(8)]
+    fake, real = np.concatenate([each[:16] for each in light]), np.concatenate([each[16:] for each in light])
+    # Two classes whose brightness told them apart without fail, before.
+    assert 0.35 < (real[:, None] > fake).mean() < 0.65
+
+
 @pytest.mark.parametrize("inside", [(0.0, 0.0, 0.2, 1.0), (0.999, 0.0, 1.0, 1.0), (0.0, 0.9, 1.0, 1.0)])
 def test_a_face_that_hangs_over_the_frames_edge_can_still_be_varied(inside):
     recipe = Recipe(near_share=1, near=(0.55, 0.6))
@@ -148,9 +177,10 @@ def test_another_background_leaves_the_face_and_replaces_the_room():
 
 
 def test_only_bona_fide_crops_get_another_background():
-    # White faces in a white room, and in the same batch black pictures to take a background from.
+    # White faces in a white room, and in the same batch some in a black one to take a background from.
     pictures = np.zeros((16, SIDE, SIDE, 3), np.uint8)
     pictures[:8] = 255
+    pictures[:, 40:88, 40:88] = 255
     inside = np.tile(WHOLE, (16, 1))
     recipe = replace(STILL, elsewhere_share=1, gamma=0, gain=0, cast=0, lift=0, dim_share=0, blur_share=0,
                      noise_share=0, jpeg_share=0)

@@ -133,11 +133,11 @@ def test_crops_are_judged_by_the_operating_point_of_their_own_reach():
 def test_where_both_classes_look_live_the_operating_point_is_expected_to_move_towards_live():
     is_real = np.array([True, True, True, False, False, False])
     far, near = [5, 6, 7, -3, -4, -5], [5, 6, 7, 1, 2, 3]
-    expected = evaluation.expected(np.array([0.5, 1.35]), 1 / (1 + np.exp(-np.array([near, far], float))), is_real)
+    expected = evaluation.expected(np.array([0.5, 1.35]), 1 / (1 + np.exp(-np.array([near, far], float))), is_real, 0.3)
     # The middle between the medians: (6 + 2) / 2 close up, (6 - 4) / 2 from afar.
     assert expected["reach"] == [0.5, 1.35]
-    assert expected["offset"][0] == pytest.approx(evaluation.FAMILIARITY - evaluation.FADING * (4 - 1), abs=1e-3)
-    assert expected["offset"][1] == pytest.approx(evaluation.FAMILIARITY, abs=1e-3)
+    assert expected["offset"][0] == pytest.approx(0.3 - evaluation.FADING * (4 - 1), abs=1e-3)
+    assert expected["offset"][1] == pytest.approx(0.3, abs=1e-3)
 
 
 def test_the_sentence_says_what_was_judged():

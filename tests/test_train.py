@@ -168,7 +168,7 @@ def test_real_crops_alone_make_a_model_that_says_what_it_was_judged_on(run, tmp_
         details = json.loads(members.read("liveness.json"))
     assert details["simulated_replays"] == 20 and details["metrics"]["judged_on"] == "simulated replays"
     # Held-out simulated replays say nothing about real ones: the operating point is not fitted to them.
-    assert details["calibration"]["offset"][-1] == evaluation.FAMILIARITY_SIMULATED
+    assert details["calibration"]["offset"][-1] == evaluation.AFAR_SIMULATED
 
 
 def test_the_same_seed_trains_the_same_model_and_another_seed_another(dataset):
