@@ -209,6 +209,31 @@ def test_what_is_watched_is_shared_out_among_the_members():
     assert few.shape == (train.MEMBERS, 1) and set(few.ravel()) == {7, 9}
 
 
+def test_close_ups_have_an_operating_point_of_their_own():
+    side, count = train.HELD_SIDE, 20
+    # Grey faces in a grey room, and grey faces on a white screen that begins 0.7 face boxes from their middle.
+    pictures = np.full((2 * count, side, side, 3), 90, np.uint8)
+    edge = round(side * 0.7 / 2.7)
+    for picture in pictures[count:]:
+        picture[:] = 255
+        picture[side // 2 - edge : side // 2 + edge, side // 2 - edge : side // 2 + edge] = 90
+    examples = train.Examples(
+        pictures, np.tile(np.float32([0, 0, 1, 1]), (2 * count, 1)), np.repeat([1, 0], count),
+        np.repeat(["real/a", "fake/a"], count), np.repeat("", 2 * count), np.arange(2 * count) / 30, 2.7,
+    )
+
+    def says_fake_of_what_ends_white(views, training):
+        shares = np.where(views[:, 0, 0, 0] > 0.9, 0.01, 0.99)
+        return np.stack([1 - shares, shares], axis=1)
+
+    calibration = train.expected(says_fake_of_what_ends_white, examples, np.arange(2 * count))
+    by_reach = dict(zip(calibration["reach"], calibration["offset"]))
+    assert list(by_reach) == [*evaluation.REACHES, 1.35]
+    # Near the face both classes are the same to it, and look live.
+    assert by_reach[0.5] == by_reach[0.6] == pytest.approx(-evaluation.FADING * np.log(99), abs=1e-3)
+    assert by_reach[0.8] == by_reach[1.35] == 0
+
+
 def test_the_learning_rate_rises_and_falls_once():
     rates = np.array([train.learning_rate(step, 100, 0.002) for step in range(100)])
     assert rates[0] == pytest.approx(0.002 / 25) and rates[25] == pytest.approx(0.002) and rates[-1] < 1e-5
