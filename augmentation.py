@@ -34,8 +34,8 @@ class Recipe:
     elsewhere_share: float = 0.1            # of bona fide crops: before another background
     near_share: float = 0.6                 # of windows that a frame edge drawn at random cuts into
     # That edge's distance from the window's centre, in face boxes. Nearer, it hides all that tells the classes apart
-    # but one pair of videos, and those are what is learned: from 0.55 on, the AUC of unseen close-ups was 0.88 instead
-    # of 0.91, and the ACER as recorded 0.018 instead of 0.010 (two training pairs, six seeds).
+    # but one pair of videos, and those are what is learned: from 0.55 on, the AUC of unseen close-ups was 0.88
+    # instead of 0.91, and the ACER as recorded 0.018 instead of 0.010 (two training pairs, six seeds).
     near: tuple[float, float] = (0.8, 1.6)
     gamma: float = 0.8                      # of the tone curve, either way, as a natural logarithm
     gain: float = 0.6                       # of brightness, likewise

@@ -431,7 +431,8 @@ def _check_details(path: Path, details: dict) -> None:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
 
     def numbers(values, low, high):
-        return isinstance(values, list) and 0 < len(values) < 100 and all(number(value, low, high) for value in values)
+        sound = isinstance(values, list) and 0 < len(values) < 100
+        return sound and all(number(value, low, high) for value in values)
 
     def offsets(reach, offset):
         if not isinstance(offset, list):    # the same for every reach, as before there were several

@@ -216,7 +216,8 @@ def test_close_ups_have_an_operating_point_of_their_own():
     edge = round(side * 0.7 / 2.7)
     for picture in pictures[count:]:
         picture[:] = 255
-        picture[side // 2 - edge : side // 2 + edge, side // 2 - edge : side // 2 + edge] = 90
+        inner = slice(side // 2 - edge, side // 2 + edge)
+        picture[inner, inner] = 90
     examples = train.Examples(
         pictures, np.tile(np.float32([0, 0, 1, 1]), (2 * count, 1)), np.repeat([1, 0], count),
         np.repeat(["real/a", "fake/a"], count), np.repeat("", 2 * count), np.arange(2 * count) / 30, 2.7,
