@@ -1,7 +1,7 @@
 """From a camera's frames to a verdict: find the faces, score them, weigh the evidence, challenge.
 
-    authenticator = Authenticator(FaceDetector("face_detector"), livenessnet.load(model, encoder), Verdict())
-    for index, time_s, frame, found in authenticator.look_for_faces(source):
+    authenticator = Authenticator(livenessnet.load(model, encoder), Verdict())
+    for index, time_s, frame, found in look_for_faces(source, FaceDetector("face_detector")):
         look = authenticator.judge(time_s, frame, found)
         look.state                      # CHECKING, AUTHORIZED or UNAUTHORIZED
 
@@ -73,19 +73,10 @@ class Authenticator:
     false_pass, false_lock: see Verdict. challenge: None where nobody is to turn the head.
     """
 
-    def __init__(self, detector: FaceDetector, network: "FastNet", verdict: Verdict,
-                 challenge: "Challenge | None" = None):
-        self._detector, self._network, self._verdict, self._challenge = detector, network, verdict, challenge
+    def __init__(self, network: "FastNet", verdict: Verdict, challenge: "Challenge | None" = None):
+        self._network, self._verdict, self._challenge = network, verdict, challenge
         self._evidence = Evidence()
         self._score = 0.0
-
-    def find(self, frame: np.ndarray | None) -> Found:
-        """See find() below; may run in another thread than `judge`."""
-        return find(self._detector, frame)
-
-    def look_for_faces(self, source) -> Iterator[tuple]:
-        """See look_for_faces() below."""
-        return look_for_faces(source, self._detector)
 
     def judge(self, time_s: float, frame: np.ndarray | None, found: Found) -> Look:
         """Take in the frame of that time, in seconds, never falling, and what was found in it."""

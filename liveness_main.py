@@ -102,7 +102,6 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "
     source = stack.enter_context(parts.source())
     found = parts.found(source)
     stack.callback(found.close)
-    detector = parts.detector.result()
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
     guard = Alerts(
@@ -121,7 +120,7 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "
         from challenge import Challenge
 
         challenge = Challenge(args.challenge)
-    authenticator = Authenticator(detector, network, Verdict(args.false_pass, args.false_lock), challenge)
+    authenticator = Authenticator(network, Verdict(args.false_pass, args.false_lock), challenge)
 
     stop.gently()
     recorder = None
@@ -134,7 +133,7 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "
     try:
         log.info("watching %s with %s", source.name, args.model)
         guard.say(GREETING)
-        look, time_s = watch(source, authenticator, guard, window, recorder, ending, stop, found)
+        look, time_s = watch(source, found, authenticator, guard, window, recorder, ending, stop)
     finally:
         log.info("finished")
         if recorder:
@@ -189,7 +188,7 @@ class Parts:
         self._source = None if in_main_thread else Background(self._open_source)
         from face_detector import FaceDetector
 
-        self.detector = Background(FaceDetector, args.detector, args.confidence)
+        self._detector = Background(FaceDetector, args.detector, args.confidence)
         self._found = None if in_main_thread else Background(lambda: self._look(self._source.result()))
 
     def source(self):
@@ -203,7 +202,7 @@ class Parts:
     def _look(self, source):
         from authenticator import look_for_faces
 
-        return look_for_faces(source, self.detector.result())
+        return look_for_faces(source, self._detector.result())
 
 
 class Background:

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -39,12 +40,12 @@ class Ending:
     camera_timeout_s: float = 300.0
 
 
-def watch(source, authenticator: Authenticator, alerts: Alerts, window: "Window | None", recorder: "Recorder | None",
-          ending: Ending, stop, found=None) -> tuple[Look | None, float]:
+def watch(source, found: Iterator[tuple], authenticator: Authenticator, alerts: Alerts, window: "Window | None",
+          recorder: "Recorder | None", ending: Ending, stop) -> tuple[Look | None, float]:
     """The frame loop. Returns the last look, None without any, and its time.
 
-    stop: the session ends after the frame at hand once stop.asked is true. found: what look_for_faces() returned for
-        the source, where that has begun before.
+    found: what look_for_faces() returned for the source; closed at the end. stop: the session ends after the frame at
+        hand once stop.asked is true.
     Raises SourceError when the camera is lost for too long.
     """
     look, time_s, state = None, 0.0, CHECKING
@@ -56,7 +57,7 @@ def watch(source, authenticator: Authenticator, alerts: Alerts, window: "Window 
         boxes = SmoothBoxes()
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        found = stack.enter_context(contextlib.closing(found or authenticator.look_for_faces(source)))
+        stack.enter_context(contextlib.closing(found))
         for index, time_s, frame, faces in found:
             if source.live and source.lost_s > ending.camera_timeout_s:
                 raise SourceError(f"{source.name}: no picture for {ending.camera_timeout_s:g} s (--camera-timeout); "

@@ -75,7 +75,7 @@ def stopwatch(stages: tuple[str, ...]) -> tuple[dict[str, float], Callable]:
 def ours_loop(video: str, model: str, encoder: str) -> dict:
     """The frame loop as liveness_main.py runs it on a file: frames/s and CPU time."""
     import alerts
-    from authenticator import Authenticator
+    from authenticator import Authenticator, look_for_faces
     from session import Ending, watch
     from verdict import Verdict
     from video_source import open_source
@@ -91,7 +91,8 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
         with open_source(video) as source:
             frames += source.length or len(decoded(Path(video)))
             began, cpu_began = time.perf_counter(), time.process_time()
-            watch(source, Authenticator(detector, network, Verdict()), guard, None, None, Ending(), NeverStop)
+            found = look_for_faces(source, detector)
+            watch(source, found, Authenticator(network, Verdict()), guard, None, None, Ending(), NeverStop)
             wall_s += time.perf_counter() - began
             cpu_s += time.process_time() - cpu_began
     guard.close()
@@ -269,7 +270,7 @@ def ours_train(dataset: str, epochs: str) -> dict:
 
 def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
     """1 to 8 faces in a frame of 1280 by 720 pixels: milliseconds of the CPU."""
-    from authenticator import Authenticator
+    from authenticator import Authenticator, find
     from face_detector import cut
     from verdict import Verdict
 
@@ -282,11 +283,11 @@ def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
         for n in range(count):
             y, x = 360 * (n // 4) + 20, 320 * (n % 4)
             picture[y : y + 320, x : x + 320] = tile
-        authenticator = Authenticator(detector, network, Verdict())
+        authenticator = Authenticator(network, Verdict())
         find_ms, judge_ms = [], []
         for n in range(30):
             began = time.thread_time()
-            found = authenticator.find(picture)
+            found = find(detector, picture)
             middle = time.thread_time()
             look = authenticator.judge(n / 30, picture, found)
             find_ms.append(1000 * (middle - began))
@@ -298,7 +299,7 @@ def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
 
 def ours_sizes(video: str, model: str, encoder: str) -> list[dict]:
     """Frames of 320 to 3840 pixels of width: milliseconds of the CPU, and the frame loop's rate."""
-    from authenticator import Authenticator
+    from authenticator import Authenticator, find
     from verdict import Verdict
 
     network, detector = ours(model, encoder)
@@ -312,14 +313,14 @@ def ours_sizes(video: str, model: str, encoder: str) -> list[dict]:
             for frame in frames:
                 writer.write(cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC))
             writer.release()
-            authenticator = Authenticator(detector, network, Verdict())
+            authenticator = Authenticator(network, Verdict())
             spent = {"decode_ms": [], "find_ms": [], "judge_ms": []}
             capture = cv2.VideoCapture(str(scaled))
             for n in range(len(frames)):
                 times = [time.process_time()]
                 frame = capture.read()[1]
                 times.append(time.process_time())
-                found = authenticator.find(frame)
+                found = find(detector, frame)
                 times.append(time.process_time())
                 authenticator.judge(n / 30, frame, found)
                 times.append(time.process_time())

@@ -14,7 +14,7 @@ import crops
 import gather_examples
 import livenessnet
 from ahead import Ahead, spread
-from authenticator import Authenticator
+from authenticator import Authenticator, find
 from face_detector import FaceDetector, cut
 from session import score_rows
 from verdict import Verdict
@@ -141,11 +141,11 @@ def test_the_frame_loop_gives_what_one_frame_after_the_other_gives(run, sample, 
         with (tmp_path / "scores.csv").open(newline="") as file:
             rows = list(csv.reader(file))[1:]
 
-        authenticator, expected = Authenticator(detector, network, Verdict()), []
+        authenticator, expected = Authenticator(network, Verdict()), []
         capture, index = cv2.VideoCapture(str(video)), 0
         while (read := capture.read())[0]:
             time_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            look = authenticator.judge(time_s, read[1], authenticator.find(read[1]))
+            look = authenticator.judge(time_s, read[1], find(detector, read[1]))
             expected += score_rows(index, time_s, look)
             index += 1
         assert len(rows) > 100

@@ -1,8 +1,7 @@
 import numpy as np
 
 import livenessnet
-from authenticator import EVIDENCE_FRAMES, EVIDENCE_GAP_S, Authenticator, Evidence, score_faces
-from verdict import Verdict
+from authenticator import EVIDENCE_FRAMES, EVIDENCE_GAP_S, Evidence, find, score_faces
 
 
 def test_evidence_is_the_last_frames_a_little_apart():
@@ -14,13 +13,12 @@ def test_evidence_is_the_last_frames_a_little_apart():
     assert (np.diff(times) >= EVIDENCE_GAP_S - 1e-9).all()
 
 
-def test_in_a_dark_frame_nobody_looks_for_faces(detector, trained, live_frames):
-    authenticator = Authenticator(detector, livenessnet.load(trained.model, trained.le), Verdict())
+def test_in_a_dark_frame_nobody_looks_for_faces(detector, live_frames):
     dark = live_frames[0] // 9
     assert len(detector.detect(dark)) == 1, "there is a face that could be found"
-    found = authenticator.find(dark)
+    found = find(detector, dark)
     assert found.dark and not len(found.faces)
-    assert not authenticator.find(live_frames[0]).dark
+    assert not find(detector, live_frames[0]).dark
 
 
 def test_a_face_that_fills_the_frame_is_judged_as_a_close_up(detector, trained, live_frames):

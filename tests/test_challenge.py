@@ -747,9 +747,9 @@ def test_a_prompt_overtakes_the_sentences_that_wait(monkeypatch):
     sentences = ["", challenge.SENTENCES[LEFT]]
     source = SimpleNamespace(live=False, name="file")
     looking = (item for item in [(0, 0.0, None, None), (1, 0.03, None, None)])
-    judge = SimpleNamespace(look_for_faces=lambda source: looking, judge=lambda time_s, frame, found: Look(
+    judge = SimpleNamespace(judge=lambda time_s, frame, found: Look(
         NOBODY, [], False, CHECKING, 0.0, 0.0, (0, 0), False, None, sentences.pop(0)))
-    session.watch(source, judge, guard, None, None, session.Ending(), liveness_main.Stop())
+    session.watch(source, looking, judge, guard, None, None, session.Ending(), liveness_main.Stop())
     guard.close(0)
     assert spoken == [(challenge.SENTENCES[LEFT], True)]
 

@@ -10,7 +10,7 @@ from camera_parts import QUICK, SOON, stream
 
 import livenessnet
 from alerts import Alerts, IncidentsSettings, load_settings
-from authenticator import Authenticator, Look
+from authenticator import Authenticator, Look, look_for_faces
 from liveness_main import Stop
 from session import Ending, watch
 from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
@@ -23,9 +23,14 @@ ENOUGH = 40 * SOON      # frames, or notices that there is none
 def parts(trained, detector, tmp_path):
     """All that watch() takes beside source and window."""
     alerts = Alerts(load_settings(None), tmp_path / "incidents", rehearsal=True, voice=False)
-    authenticator = Authenticator(detector, livenessnet.load(trained.model, trained.le), Verdict())
-    yield SimpleNamespace(authenticator=authenticator, alerts=alerts)
+    authenticator = Authenticator(livenessnet.load(trained.model, trained.le), Verdict())
+    yield SimpleNamespace(detector=detector, authenticator=authenticator, alerts=alerts)
     alerts.close()
+
+
+def watch_with(parts, source, screen, ending=Ending(), stop=None):
+    found = look_for_faces(source, parts.detector)
+    return watch(source, found, parts.authenticator, parts.alerts, screen, None, ending, stop or Stop())
 
 
 class Screen:
@@ -57,7 +62,7 @@ def test_a_stream_that_freezes_ends_the_visit_and_the_next_picture_begins_anothe
     screen = Screen(freeze, lambda picture, view: picture is None and "the same picture" in view.trouble, thaw,
                     lambda picture, view: picture is not None and view.state == AUTHORIZED and not view.trouble)
     with stream(camera_server) as source:
-        look, _ = watch(source, parts.authenticator, parts.alerts, screen, None, Ending(), Stop())
+        look, _ = watch_with(parts, source, screen)
     assert look.visit == (2, 0)
     assert all(view.trouble for picture, view in screen.shown if picture is None), "darkened without a reason"
 
@@ -68,14 +73,14 @@ def test_the_wait_for_a_lost_camera_has_an_end(camera_server, parts):
 
     with stream(camera_server) as source, pytest.raises(SourceError, match="--camera-timeout"):
         screen = Screen(stop_the_stream)
-        watch(source, parts.authenticator, parts.alerts, screen, None, Ending(camera_timeout_s=1), Stop())
+        watch_with(parts, source, screen, Ending(camera_timeout_s=1))
 
 
 def test_a_dark_picture_is_told_and_judged_by_nobody(camera_server, parts):
     camera_server.mode = "dark"
     screen = Screen(lambda picture, view: "dark" in view.trouble)
     with stream(camera_server, QUICK) as source:
-        look, _ = watch(source, parts.authenticator, parts.alerts, screen, None, Ending(), Stop())
+        look, _ = watch_with(parts, source, screen)
     assert look.state == CHECKING and not look.scores
 
 
@@ -85,7 +90,7 @@ def test_a_wish_to_stop_is_heard_without_a_window_or_a_face(camera_server, parts
     camera_server.mode = "dark"
     stop(15)
     with stream(camera_server) as source:
-        watch(source, parts.authenticator, parts.alerts, None, None, Ending(), stop)
+        watch_with(parts, source, None, stop=stop)
 
 
 def test_a_visit_that_begins_within_the_cool_down_is_reported_after_it(tmp_path):
@@ -103,8 +108,8 @@ def test_a_visit_that_begins_within_the_cool_down_is_reported_after_it(tmp_path)
 
     source = SimpleNamespace(live=False, name="file")
     looking = ((*item, None) for item in frames())
-    judging = SimpleNamespace(look_for_faces=lambda source: looking, judge=judge, evidence=list)
-    watch(source, judging, alerts, None, None, Ending(), Stop())
+    judging = SimpleNamespace(judge=judge, evidence=list)
+    watch(source, looking, judging, alerts, None, None, Ending(), Stop())
     alerts.close()
     assert len(list((tmp_path / "incidents").glob("[0-9]*"))) == 2
 
