@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from face_detector import shrunk
+
 FAKE, REAL = 0, 1    # in the order of the label encoder
 # In grey levels: nothing is told from the colour of what is darker. And how much brighter or darker a crop is made.
 DARKEST, MOST_GAIN = 4, 4
@@ -72,12 +74,11 @@ def batch(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, rng: np.ran
 
 
 def evaluation_batch(crops: np.ndarray, size: int) -> np.ndarray:
-    """The crops as the authenticator shows them to the network: shrunk to size, nothing else.
+    """The crops as the authenticator shows them to the network (face_detector.view): shrunk to size, nothing else.
 
     crops: uint8 BGR (N, S, S, 3). Returns float32 (N, size, size, 3) in 0..1.
     """
-    shrunk = [cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA) for crop in crops]
-    return np.stack(shrunk) / np.float32(255)
+    return np.stack([shrunk(crop, size) for crop in crops]) / np.float32(255)
 
 
 def elsewhere(crop: np.ndarray, other: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
@@ -131,8 +132,9 @@ def reframe(crop: np.ndarray, inside: np.ndarray, rng: np.random.Generator, size
     x0, y0, x1, y1 = part_of_frame(bring_nearer(inside, rng, recipe), side)
     # From the frame's part alone: warpAffine then carries on its edge, however far the window reaches.
     frame = crop[y0:y1, x0:x1]
-    centre = side / 2 + shift - (x0, y0)
-    offset = centre - matrix @ (out / 2, out / 2)
+    # Of the middle pixel: half a pixel less than what lies in the middle, here and there.
+    centre = (side - 1) / 2 + shift - (x0, y0)
+    offset = centre - matrix @ np.full(2, (out - 1) / 2)
     view = cv2.warpAffine(frame, np.column_stack([matrix, offset]), (out, out),
                           flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(view, (size, size), interpolation=cv2.INTER_AREA)

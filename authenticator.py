@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ahead import Ahead
-from face_detector import FaceDetector, cut, reach
+from face_detector import FaceDetector, reach, view
 from verdict import UNAUTHORIZED, Verdict
 from video_source import is_dark
 
@@ -139,5 +139,5 @@ def score_faces(network: "FastNet", frame: np.ndarray, faces: np.ndarray) -> lis
     """p_real of every face in the frame, 0 to 1."""
     if not len(faces):
         return []
-    windows = [cut(frame, face[:4], network.margin, network.input_size)[0] for face in faces]
+    windows = [view(frame, face[:4], network.margin, network.input_size) for face in faces]
     return network.p_real(np.stack(windows), [reach(frame.shape, face[:4]) for face in faces]).tolist()

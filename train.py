@@ -27,7 +27,7 @@ import evaluation
 import livenessnet
 from ahead import spread
 from evaluation import Rate
-from face_detector import CROP_MARGIN, reach_within
+from face_detector import CROP_MARGIN, VIEW_SIDE, reach_within
 from options import Parser, at_least_one, fail, positive
 from video_source import USUAL_FPS
 
@@ -35,8 +35,6 @@ from video_source import USUAL_FPS
 INPUT_SIZE = 32
 # So many networks are trained, and their mean is the model: see LivenessNet.average.
 MEMBERS = 5
-# Side in pixels at which crops are held in memory, 49 kB each: enough for training to zoom in.
-HELD_SIDE = 128
 # One epoch draws so many crops for each recording, whatever its length. The frames of a recording resemble each other
 # so much that more steps teach the recording and not the difference: on unseen recordings ACER was 0.05 after 50
 # steps of 32 crops and 0.07 after 100, with no clear difference close up (two training pairs, four seeds).
@@ -70,7 +68,7 @@ class DataError(Exception):
 class Examples:
     """All crops of a data set, N of them, by class, recording and frame.
 
-    crops: uint8 (N, HELD_SIDE, HELD_SIDE, 3) BGR. inside: float32 (N, 4), see crops.Crop.
+    crops: uint8 (N, VIEW_SIDE, VIEW_SIDE, 3) BGR. inside: float32 (N, 4), see crops.Crop.
     labels: int (N,), places in livenessnet.LABELS. recordings: str (N,), "real/kitchen".
     sources: str (N,), fingerprints of the videos, "" where unknown. time_s: float (N,), seconds in the recording.
     margin: how wide all of them are cut.
@@ -237,11 +235,11 @@ def with_simulated_replays(examples: Examples) -> Examples:
 
 
 def small(file: Path) -> crops.Crop | None:
-    """The crop in a file with its picture at HELD_SIDE, all that stays in memory; None if it cannot be decoded."""
+    """The crop in a file with its picture at VIEW_SIDE, all that stays in memory; None if it cannot be decoded."""
     crop = crops.read(file)
     if crop is None:
         return None
-    return replace(crop, picture=cv2.resize(crop.picture, (HELD_SIDE, HELD_SIDE), interpolation=cv2.INTER_AREA))
+    return replace(crop, picture=cv2.resize(crop.picture, (VIEW_SIDE, VIEW_SIDE), interpolation=cv2.INTER_AREA))
 
 
 def narrow(crop: crops.Crop, margin: float) -> tuple[np.ndarray, np.ndarray]:

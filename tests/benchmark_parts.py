@@ -102,7 +102,7 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
 def ours_stages(video: str, model: str, encoder: str) -> dict:
     """Milliseconds of the CPU that each stage takes for a frame, one after the other in one thread."""
     from display import SmoothBoxes, View, annotate
-    from face_detector import cut
+    from face_detector import view
     from face_detector.yunet import shrink
     from verdict import Verdict
 
@@ -120,7 +120,7 @@ def ours_stages(video: str, model: str, encoder: str) -> dict:
         scores = []
         if len(faces):
             crops = timed("crop", lambda: np.stack([
-                cut(frame, face[:4], network.margin, network.input_size)[0] for face in faces]))
+                view(frame, face[:4], network.margin, network.input_size) for face in faces]))
             scores = timed("classify", lambda: network.p_real(crops))
         state = timed("track", lambda: verdict.update(time_s, min(scores, default=None)))
         shown = timed("track", lambda: boxes.update(time_s, faces))

@@ -14,8 +14,9 @@ from augmentation import (    # noqa: E402
     FAKE, REAL, Recipe, as_close_up, batch, bring_nearer, degrade, elsewhere, evaluation_batch, exposed_as, reframe,
     relight,
 )
+from face_detector import VIEW_SIDE, cut, view    # noqa: E402
 
-SIDE = 128
+SIDE = VIEW_SIDE
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0], np.float32)
 STILL = Recipe(margins=(2.7, 2.7), shift=0, rotation=0, near_share=0)
 
@@ -55,12 +56,29 @@ def test_the_crops_given_stay_as_they_were():
     assert np.array_equal(pictures, before)
 
 
-def test_a_window_that_does_not_move_shows_what_the_authenticator_sees():
-    picture = cv2.GaussianBlur(crops(1)[0], (0, 0), 4)
-    seen = evaluation_batch(picture[None], 64)[0] * 255
-    view = reframe(picture, WHOLE, np.random.default_rng(0), 64, STILL).astype(float)
-    mirrored = view[:, ::-1]
-    assert min(np.abs(view - seen).max(), np.abs(mirrored - seen).max()) < 2
+@pytest.mark.parametrize("seed", range(4))
+def test_a_window_that_does_not_move_shows_what_the_authenticator_sees(seed):
+    picture = crops(1)[0]
+    seen = evaluation_batch(picture[None], 32)[0] * 255
+    drawn = reframe(picture, WHOLE, np.random.default_rng(seed), 32, STILL).astype(float)
+    # Each of two averages is rounded to whole grey levels.
+    assert min(np.abs(drawn - seen).max(), np.abs(drawn[:, ::-1] - seen).max()) <= 1
+
+
+@pytest.mark.parametrize("edge", [0.5, 0.57, 0.6, 0.64, 0.71, 0.8, 1.1])
+def test_of_a_close_up_training_and_authenticator_see_the_same(live_frames, detector, edge):
+    x, y, w, h = detector.detect(live_frames[0])[0, :4]
+    reach = edge * max(w, h)
+    left, top, right, bottom = (max(round(float(at)), 0) for at in (
+        x + w / 2 - reach, y + h / 2 - reach, x + w / 2 + reach, y + h / 2 + reach))
+    frame, box = live_frames[0][top:bottom, left:right], (x - left, y - top, w, h)
+    seen = view(frame, box, 2.7, 32).astype(float)
+    stored, inside = cut(frame, box, 2.7)
+    kept = cv2.resize(stored, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    drawn = reframe(kept, inside, np.random.default_rng(0), 32, STILL).astype(float)
+    apart = min(np.abs(drawn - seen).mean(), np.abs(drawn[:, ::-1] - seen).mean())
+    # Cut to 32 pixels at once it would be 7 to 20 grey levels.
+    assert apart < 5
 
 
 def test_a_wider_window_shows_the_face_smaller():

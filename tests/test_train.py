@@ -80,7 +80,7 @@ def test_crops_are_held_as_bytes(dataset):
     """Memory grows by the image: 49 kB for each, whatever the number of epochs."""
     examples = train.load(dataset, 2.7)
     assert examples.crops.dtype == np.uint8
-    assert examples.crops.nbytes == 40 * train.HELD_SIDE**2 * 3
+    assert examples.crops.nbytes == 40 * train.VIEW_SIDE**2 * 3
 
 
 def test_crops_of_other_tools_are_taken_as_wide_as_margin_says(dataset, tmp_path):
@@ -210,7 +210,7 @@ def test_what_is_watched_is_shared_out_among_the_members():
 
 
 def test_close_ups_have_an_operating_point_of_their_own():
-    side, count = train.HELD_SIDE, 20
+    side, count = train.VIEW_SIDE, 20
     # Grey faces in a grey room, and grey faces on a white screen that begins 0.7 face boxes from their middle.
     pictures = np.full((2 * count, side, side, 3), 90, np.uint8)
     edge = round(side * 0.7 / 2.7)
