@@ -30,7 +30,7 @@ FORMAT = 1
 LABELS = ["fake", "real"]
 # Both halves of an archive must say the same; float32 leaves about 1e-7.
 TOLERANCE = 1e-5
-# Far above any LivenessNet (3 MB, five at 32 px), its details and an encoder (both below 2 kB); a crafted file may
+# Far above any LivenessNet (4 MB, six at 32 px), its details and an encoder (both below 2 kB); a crafted file may
 # unpack to gigabytes.
 MEMBER_LIMIT = 64 << 20
 DETAILS_LIMIT = 1 << 20

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from itertools import islice, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ from video_source import USUAL_FPS
 # Side in pixels of the network's input: the original's. On unseen recordings 48 was no better, and twice as slow.
 INPUT_SIZE = 32
 # So many networks are trained, and their mean is the model: see LivenessNet.average.
-MEMBERS = 5
+MEMBERS = 6
 # One epoch draws so many crops for each recording, whatever its length. The frames of a recording resemble each other
 # so much that more steps teach the recording and not the difference: on unseen recordings ACER was 0.05 after 50
 # steps of 32 crops and 0.07 after 100, with no clear difference close up (two training pairs, four seeds).
@@ -47,6 +48,8 @@ RECORDING_WEIGHT = 0.75
 SIMULATED = "fake/simulated: "
 # What is drawn over the epochs.
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
+# The members wait for each other, and are heard, once in so many steps.
+STRETCH = 10
 # So many of the held-out crops are looked at after each epoch, for the curves, each by one of the members; at the end
 # all of them. With all members looking at 16 each, it was a sixth of the time of training.
 WATCHED = 30
@@ -375,17 +378,28 @@ def train(keras, examples: Examples, train_rows: np.ndarray, held_rows: np.ndarr
     fit = Fit(keras)
     held = [batch_of(examples, rows) for rows in shared_out(held_rows)]
 
+    def advance(state: State, watched: tuple, start: int, views: list[tuple]) -> tuple[State, list, list]:
+        """Train a member on these batches, the first of them that of step `start`: its new state, what was told in
+        each step, and what it makes of its held-out crops at the end of each epoch."""
+        told, seen = [], []
+        for step, batch in enumerate(views, start):
+            state, now = fit.learn(state, step, learning_rate(step, steps, args.learning_rate), *batch)
+            told.append(now)
+            if (step + 1) % per_epoch == 0:
+                seen.append(fit.look(state, *watched))
+        return state, told, seen
+
     history, learned = [], []
+    stream = batches(examples, train_rows, steps, args)
     bar = tqdm(total=args.epochs, unit="epoch", file=sys.stdout, disable=not show or not sys.stdout.isatty())
     with ThreadPoolExecutor(min(MEMBERS, os.cpu_count() or 1)) as pool:
-        for step, batch in enumerate(batches(examples, train_rows, steps, args)):
-            rate = learning_rate(step, steps, args.learning_rate)
-            states, told = zip(*pool.map(lambda state: fit.learn(state, step, rate, *batch), states))
-            learned.append(np.mean(told, axis=0))
-            if len(learned) == per_epoch:
-                seen = list(pool.map(lambda state, share: fit.look(state, *share), states, held))
-                history.append([*np.mean(learned, axis=0), *np.mean(seen, axis=0)])
-                learned = []
+        for start in range(0, steps, STRETCH):
+            views = list(islice(stream, STRETCH))
+            states, told, seen = zip(*pool.map(advance, states, held, repeat(start), repeat(views)))
+            learned.extend(np.mean(told, axis=0))
+            for row in np.mean(seen, axis=0):
+                history.append([*np.mean(learned[:per_epoch], axis=0), *row])
+                learned = learned[per_epoch:]
                 words = ", ".join(f"{name} {value:.3f}" for name, value in zip(CURVES, history[-1]))
                 bar.set_postfix_str(words, refresh=False)
                 bar.update()
@@ -432,11 +446,8 @@ class Fit:
         import tensorflow as tf
 
         self._tensor = tf.constant
-        # How much of their past the running statistics of batch normalisation keep.
-        self._memory = memory = tf.Variable(0.0)
-        network = livenessnet.LivenessNet.build(
-            INPUT_SIZE, INPUT_SIZE, 3, 2, normalization=fused_normalization(keras, memory)
-        )
+        normalization = fused_normalization(keras)
+        network = livenessnet.LivenessNet.build(INPUT_SIZE, INPUT_SIZE, 3, 2, normalization=normalization)
         shapes = [variable.shape for variable in network.trainable_variables]
         sizes = [math.prod(shape) for shape in shapes]
 
@@ -453,6 +464,8 @@ class Fit:
         # Not by XLA, which takes longer to compile a network of this size than it is trained for.
         @tf.function(autograph=False)
         def learn(state, number, rate, views, targets):
+            # The running statistics begin with the first batch's, not with those of no picture at all.
+            normalization.memory = tf.minimum(livenessnet.BN_MOMENTUM, 1 - 1 / number)
             with tf.GradientTape() as tape:
                 tape.watch(state.weights)
                 shares, others = network.stateless_call(
@@ -477,8 +490,6 @@ class Fit:
 
     def learn(self, state: State, step: int, rate: float, views: np.ndarray, targets: np.ndarray):
         """A step of training, the first is number 0: the new state, and loss and accuracy before it, float32 (2,)."""
-        # The running statistics begin with the first batch's, not with those of no picture at all.
-        self._memory.assign(min(livenessnet.BN_MOMENTUM, step / (step + 1)))
         state, told = self._learn(state, self._tensor(step + 1.0), self._tensor(rate), views, targets)
         return state, told.numpy()
 
@@ -501,11 +512,11 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
 def batches(examples: Examples, rows: np.ndarray, steps: int,
             args: argparse.Namespace) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What the members are trained on, step by step: half real, half fake, varied anew each time."""
-    recipe = recipe_for(examples.margin)
+    drawn_from, recipe = pools(rows, examples), recipe_for(examples.margin)
 
     def make(step: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng([args.seed, step])
-        drawn = draw_rows(rows, examples, args.batch_size, rng)
+        drawn = draw_rows(drawn_from, args.batch_size, rng)
         return augmentation.batch(
             examples.crops[drawn], examples.inside[drawn], examples.labels[drawn], rng, INPUT_SIZE, recipe
         )
@@ -522,14 +533,17 @@ def batch_of(examples: Examples, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     )
 
 
-def fused_normalization(keras, memory):
+def fused_normalization(keras):
     """Keras' batch normalisation, trained through TensorFlow's fused kernel: the same numbers, but with it a step of
-    training took 1.3 to 1.7 times less on two cores. memory: variable, the momentum of its running statistics."""
+    training took 1.3 to 1.7 times less on two cores."""
     from tensorflow.compat.v1.nn import fused_batch_norm
 
     class FusedBatchNormalization(keras.layers.BatchNormalization):
+        # A tensor of the graph that is being built: how much of their past the running statistics keep in this step.
+        memory = None
+
         def call(self, inputs, training=None, mask=None):
-            self.momentum = memory
+            memory = self.momentum = self.memory
             if not training or len(inputs.shape) != 4:
                 return super().call(inputs, training=training, mask=mask)
             outputs, mean, variance = fused_batch_norm(
@@ -549,17 +563,24 @@ def recipe_for(margin: float) -> augmentation.Recipe:
     return replace(recipe, margin=margin, margins=(low, high))
 
 
-def draw_rows(rows: np.ndarray, examples: Examples, count: int, rng: np.random.Generator) -> np.ndarray:
-    """count of the rows at random: the classes in equal parts, and in each the recordings by RECORDING_WEIGHT."""
+def pools(rows: np.ndarray, examples: Examples) -> list[tuple[list[np.ndarray], np.ndarray]]:
+    """For each label, in order: the rows of each recording, and how often each is drawn (see RECORDING_WEIGHT)."""
+    found = []
+    for label in range(len(livenessnet.LABELS)):
+        of_class = rows[examples.labels[rows] == label]
+        names, recording = np.unique(examples.recordings[of_class], return_inverse=True)
+        parts = [of_class[recording == number] for number in range(len(names))]
+        weights = np.array([len(part) for part in parts]) ** RECORDING_WEIGHT
+        found.append((parts, weights / weights.sum()))
+    return found
+
+
+def draw_rows(pools: list[tuple[list[np.ndarray], np.ndarray]], count: int, rng: np.random.Generator) -> np.ndarray:
+    """count rows at random, int (count,): the classes in equal parts, and in each the recordings by their shares."""
     drawn = []
-    labels, recordings = examples.labels[rows], examples.recordings[rows]
-    by_label = {}
-    for label in np.unique(labels):
-        names, counts = np.unique(recordings[labels == label], return_counts=True)
-        by_label[label] = names, counts**RECORDING_WEIGHT / np.sum(counts**RECORDING_WEIGHT)
     for label in rng.permutation(np.arange(count) % 2):
-        names, shares = by_label[label]
-        drawn.append(rng.choice(rows[recordings == rng.choice(names, p=shares)]))
+        parts, shares = pools[label]
+        drawn.append(rng.choice(parts[rng.choice(len(parts), p=shares)]))
     return np.array(drawn)
 
 

@@ -13,6 +13,11 @@ CROP_SIDE = 224
 # Side in pixels at which crops are looked at, in training and after it, before they are averaged down to the network's
 # input. 49 kB each: enough for training to zoom in.
 VIEW_SIDE = 128
+# So many of the frame's outermost pixels are left out all round: cameras and codecs may leave them black, and repeated
+# beyond the edge they look like a bezel. No more: what is seen of a real one in a close-up is some pixels wide. (With
+# 0 the ACER of unseen recordings was 0.032, with 1 0.012, with 1 % of the frame 0.021, and of close-ups 0.11, 0.12
+# and 0.12; two training pairs, eight seeds.)
+RIM = 1
 
 
 def cut(
@@ -24,12 +29,15 @@ def cut(
     box: x, y, width, height in pixels; it may reach over the frame's edge.
     margin: side of the window in units of the longer side of the box.
     side: side of the crop in pixels; None: as large as the window, at most CROP_SIDE.
-    Returns the crop, uint8 (side, side, 3), where what lies beyond the frame repeats the frame's
-    edge, and float32 (4,): left, top, right, bottom of the part that shows the frame, 0 to 1 of the
-    crop's side.
+    Returns the crop, uint8 (side, side, 3), where what lies beyond the frame, less its rim (see RIM),
+    repeats the frame's edge, and float32 (4,): left, top, right, bottom of the part that shows the
+    frame, 0 to 1 of the crop's side.
     """
-    height, width = frame.shape[:2]
+    rim = RIM if min(frame.shape[:2]) > 2 * RIM else 0
+    height, width = (length - 2 * rim for length in frame.shape[:2])
+    frame = frame[rim : rim + height, rim : rim + width]
     x, y, w, h = (float(value) for value in box)
+    x, y = x - rim, y - rim
     window = max(1, round(margin * max(w, h)))
     side = side or min(window, CROP_SIDE)
     left = round(min(max(x + w / 2, 0), width - 1) - window / 2)

@@ -81,6 +81,42 @@ def test_of_a_close_up_training_and_authenticator_see_the_same(live_frames, dete
     assert apart < 5
 
 
+def drawn_of_attacks(share, lives=8):
+    """How uneven the views of eight plain attack crops are, in a batch with a white disc before black as bona fide."""
+    pictures = np.concatenate([np.full((8, SIDE, SIDE, 3), 120, np.uint8), np.tile(disc(radius=0.15), (lives, 1, 1, 1))])
+    labels = np.array([FAKE] * 8 + [REAL] * lives)
+    recipe = replace(Recipe(), screen_share=share, noise_share=0, jpeg_share=0)
+    views, classes = batch(pictures, np.tile(WHOLE, (8 + lives, 1)), labels, np.random.default_rng(3), 32, recipe)
+    assert classes[:8, FAKE].all()
+    return views[:8].std(axis=(1, 2)).max(axis=1)
+
+
+def test_some_attack_crops_are_screens_that_show_a_bona_fide_one():
+    assert drawn_of_attacks(0).max() < 0.01
+    assert drawn_of_attacks(1).min() > 0.03
+    shown = drawn_of_attacks(0.5) > 0.03
+    assert shown.any() and not shown.all()
+    # Where there is none to show, they stay what they are.
+    assert drawn_of_attacks(1, lives=0).max() < 0.01
+
+
+def test_a_simulated_screen_is_so_near_that_the_frame_ends_about_the_face():
+    # White beyond 0.95 face boxes from the middle: out of every such frame, and in nearly every other view.
+    picture = np.zeros((SIDE, SIDE, 3), np.uint8)
+    edge = round(SIDE * 0.95 / 2.7)
+    picture[:] = 255
+    picture[SIDE // 2 - edge:SIDE // 2 + edge, SIDE // 2 - edge:SIDE // 2 + edge] = 60
+    pictures, inside = np.stack([np.full_like(picture, 60), picture]), np.tile(WHOLE, (2, 1))
+    recipe = replace(Recipe(), screen_share=1, noise_share=0, jpeg_share=0, blur_share=0, near_share=0, margins=(2.7, 2.7),
+                     shift=0, rotation=0, lift=0)
+    spans = []
+    for seed in range(12):
+        views, _ = batch(pictures, inside, np.array([FAKE, REAL]), np.random.default_rng(seed), 32, recipe)
+        spans.append(np.ptp(views.mean(axis=(1, 3)), axis=1))
+    fake, real = np.array(spans).T
+    assert np.median(fake) < 0.3 * np.median(real)
+
+
 def test_a_wider_window_shows_the_face_smaller():
     def area(margin):
         recipe = replace(STILL, margins=(margin, margin))

@@ -70,12 +70,24 @@ def test_the_window_is_square_and_centred_on_the_face():
 
 
 def test_beyond_the_frame_its_edge_is_repeated_and_inside_says_so():
-    # Face centre (10, 240), window 80: 30 px stand out on the left, 30 at the bottom.
+    # Face centre (10, 240), window 80: 30 px stand out on the left, 30 at the bottom, and 1 of the frame's rim.
     crop, inside = cut(ramp(250, 250), (0, 220, 20, 40), margin=2.0)
-    np.testing.assert_allclose(inside, [30 / 80, 0, 1, 50 / 80])
-    np.testing.assert_array_equal(crop[0, :31, 0], 0)
-    np.testing.assert_array_equal(crop[0, 31:, 0], np.arange(1, 50))
-    np.testing.assert_array_equal(crop[50:, 79, 1], 249)
+    np.testing.assert_allclose(inside, [31 / 80, 0, 1, 49 / 80])
+    np.testing.assert_array_equal(crop[0, :32, 0], 1)
+    np.testing.assert_array_equal(crop[0, 32:, 0], np.arange(2, 50))
+    np.testing.assert_array_equal(crop[49:, 79, 1], 248)
+
+
+def test_a_black_rim_of_the_frame_is_not_repeated_beyond_it():
+    frame = np.zeros((144, 176, 3), np.uint8)
+    frame[1:-1, 1:-1] = 200
+    crop, _ = cut(frame, (0, 0, 176, 144), side=128)
+    assert crop.min() == 200
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 5), (3, 3)])
+def test_a_frame_that_is_all_rim_gives_a_crop(size):
+    assert cut(np.full((*size, 3), 9, np.uint8), (0, 0, 2, 2), side=16)[0].min() == 9
 
 
 @pytest.mark.parametrize("box", [(-30, -30, 20, 20), (240, 240, 400, 400), (0, 0, 250, 250), (248, 3, 1, 1), (5, 5, 0, 0)])
