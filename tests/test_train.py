@@ -199,6 +199,53 @@ def test_members_are_trained_apart_and_averaged(dataset):
     assert curves["val_accuracy"][-1] > curves["val_accuracy"][0]
 
 
+def test_the_curves_tell_of_each_epoch_as_it_ends(dataset):
+    examples, rows = train.load(dataset, 2.7), np.arange(40)
+    args = argparse.Namespace(seed=0, epochs=1, batch_size=8, learning_rate=2e-3)
+    keras = livenessnet.import_keras()
+    model, curves = train.train(keras, examples, rows, rows, args, show=False)
+    members = [layer for layer in model.layers if isinstance(layer, keras.Sequential)]
+    loss_of = keras.losses.CategoricalCrossentropy(label_smoothing=train.LABEL_SMOOTHING)
+    losses = []
+    for member, shown in zip(members, train.shared_out(rows)):
+        views, targets = train.batch_of(examples, shown)
+        losses.append(float(loss_of(targets, member(views))))
+    assert curves["val_loss"] == pytest.approx([np.mean(losses)], abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return train.Fit(livenessnet.import_keras())
+
+
+def learning(fit, numbers):
+    """A new member, and what it is after each of these steps with the same eight crops."""
+    keras = livenessnet.import_keras()
+    keras.utils.set_random_seed(0)
+    states = [train.fresh(keras, livenessnet.LivenessNet.build(train.INPUT_SIZE, train.INPUT_SIZE, 3, 2))]
+    views = np.random.default_rng(0).random((8, train.INPUT_SIZE, train.INPUT_SIZE, 3), np.float32)
+    for number in numbers:
+        states.append(fit.learn(states[-1], number, 1e-3, views, np.eye(2, dtype=np.float32)[[0, 1] * 4])[0])
+    return states
+
+
+def test_no_weight_moves_farther_than_the_learning_rate_in_the_first_steps(fit):
+    weights = [state.weights.numpy() for state in learning(fit, (0, 1, 2))]
+    for before, after in zip(weights, weights[1:]):
+        # Adam's steps are of the rate's size where gradients agree, and smaller where not.
+        assert 3e-4 < np.abs(after - before).max() < 1.05e-3
+
+
+def test_running_statistics_begin_with_the_first_batch(fit):
+    first, second = (learning(fit, (number,))[1] for number in (0, 1))
+    untrained = learning(fit, ())[0]
+    means = [number for number, kept in enumerate(untrained.others) if kept.shape == (16,) and not np.any(kept)]
+    assert means
+    for number in means[:1]:    # of the first layer, which no dropout comes before
+        assert np.abs(first.others[number]).max() > 0.01
+        np.testing.assert_allclose(second.others[number], first.others[number] / 2, rtol=1e-4)
+
+
 def test_what_is_watched_is_shared_out_among_the_members():
     shares = train.shared_out(np.arange(1000))
     assert shares.shape == (train.MEMBERS, train.WATCHED // train.MEMBERS)
