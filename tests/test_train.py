@@ -184,12 +184,17 @@ def test_the_same_seed_trains_the_same_model_and_another_seed_another(dataset):
     np.testing.assert_allclose(curves[0]["loss"], curves[1]["loss"], atol=1e-4)
 
 
+def trained_on(examples, rows, **options):
+    """The model, its members and the curves."""
+    keras = livenessnet.import_keras()
+    args = argparse.Namespace(seed=0, learning_rate=2e-3, **options)
+    model, curves = train.train(keras, examples, rows, rows, args, show=False)
+    return model, [layer for layer in model.layers if isinstance(layer, keras.Sequential)], curves
+
+
 def test_members_are_trained_apart_and_averaged(dataset):
     examples, rows = train.load(dataset, 2.7), np.arange(40)
-    args = argparse.Namespace(seed=0, epochs=20, batch_size=32, learning_rate=2e-3)
-    keras = livenessnet.import_keras()
-    model, curves = train.train(keras, examples, rows, rows, args, show=False)
-    members = [layer for layer in model.layers if isinstance(layer, keras.Sequential)]
+    model, members, curves = trained_on(examples, rows, epochs=20, batch_size=32)
     views, _ = train.batch_of(examples, rows)
     shares = np.array([np.asarray(member(views)) for member in members])
     assert len(members) == train.MEMBERS and np.ptp(shares[:, :, 1], axis=0).max() > 0.01
@@ -201,11 +206,8 @@ def test_members_are_trained_apart_and_averaged(dataset):
 
 def test_the_curves_tell_of_each_epoch_as_it_ends(dataset):
     examples, rows = train.load(dataset, 2.7), np.arange(40)
-    args = argparse.Namespace(seed=0, epochs=1, batch_size=8, learning_rate=2e-3)
-    keras = livenessnet.import_keras()
-    model, curves = train.train(keras, examples, rows, rows, args, show=False)
-    members = [layer for layer in model.layers if isinstance(layer, keras.Sequential)]
-    loss_of = keras.losses.CategoricalCrossentropy(label_smoothing=train.LABEL_SMOOTHING)
+    _, members, curves = trained_on(examples, rows, epochs=1, batch_size=8)
+    loss_of = livenessnet.import_keras().losses.CategoricalCrossentropy(label_smoothing=train.LABEL_SMOOTHING)
     losses = []
     for member, shown in zip(members, train.shared_out(rows)):
         views, targets = train.batch_of(examples, shown)
