@@ -568,18 +568,20 @@ def pools(rows: np.ndarray, examples: Examples) -> list[tuple[list[np.ndarray], 
     found = []
     for label in range(len(livenessnet.LABELS)):
         of_class = rows[examples.labels[rows] == label]
-        names, recording = np.unique(examples.recordings[of_class], return_inverse=True)
-        parts = [of_class[recording == number] for number in range(len(names))]
-        weights = np.array([len(part) for part in parts]) ** RECORDING_WEIGHT
+        names, counts = np.unique(examples.recordings[of_class], return_counts=True)
+        parts = [of_class[examples.recordings[of_class] == name] for name in names]
+        weights = counts**RECORDING_WEIGHT
         found.append((parts, weights / weights.sum()))
     return found
 
 
-def draw_rows(pools: list[tuple[list[np.ndarray], np.ndarray]], count: int, rng: np.random.Generator) -> np.ndarray:
-    """count rows at random, int (count,): the classes in equal parts, and in each the recordings by their shares."""
+def draw_rows(drawn_from: list[tuple[list[np.ndarray], np.ndarray]], count: int,
+              rng: np.random.Generator) -> np.ndarray:
+    """count rows of what pools() returned, int (count,): the classes in equal parts, in each the recordings by their
+    shares."""
     drawn = []
     for label in rng.permutation(np.arange(count) % 2):
-        parts, shares = pools[label]
+        parts, shares = drawn_from[label]
         drawn.append(rng.choice(parts[rng.choice(len(parts), p=shares)]))
     return np.array(drawn)
 

@@ -1,7 +1,9 @@
+import cv2
 import numpy as np
 
 import livenessnet
 from authenticator import EVIDENCE_FRAMES, EVIDENCE_GAP_S, Evidence, find, score_faces
+from face_detector import VIEW_SIDE, cut, shrunk
 
 
 def test_evidence_is_the_last_frames_a_little_apart():
@@ -36,3 +38,15 @@ def test_a_face_that_fills_the_frame_is_judged_as_a_close_up(detector, trained, 
     within[:2] -= left, top
     far, near = score_faces(network, frame, face[None]) + score_faces(network, close_up, within[None])
     assert far > 0.99 and near < 0.01
+
+
+def test_the_network_is_shown_the_view_that_training_shows_it(detector, trained, live_frames):
+    network = livenessnet.load(trained.model, trained.le)
+    shown = []
+    network.p_real = lambda crops, reach: shown.append(crops) or np.zeros(len(crops))
+    frame = live_frames[0]
+    face = detector.detect(frame)[0]
+    score_faces(network, frame, face[None])
+    stored, _ = cut(frame, face[:4])
+    kept = cv2.resize(stored, (VIEW_SIDE, VIEW_SIDE), interpolation=cv2.INTER_AREA)
+    assert np.abs(shown[0][0].astype(float) - shrunk(kept, network.input_size)).mean() < 1

@@ -433,7 +433,10 @@ def test_a_failed_challenge_is_reported_when_the_face_has_long_gone(detector, tr
     guard = alerts.Alerts(alerts.load_settings(None), tmp_path / "incidents", rehearsal=True, voice=False)
     network = livenessnet.load(trained.model, trained.le)
     judge = authenticator.Authenticator(network, verdict.Verdict(), Failed())
-    look, _ = session.watch(source, authenticator.look_for_faces(source, detector), judge, guard, None, None, session.Ending(once=True), liveness_main.Stop())
+    found = authenticator.look_for_faces(source, detector)
+    look, _ = session.watch(
+        source, found, judge, guard, None, None, session.Ending(once=True), liveness_main.Stop()
+    )
     assert look.state == "unauthorized"
     guard.close()
     (record,) = (tmp_path / "incidents").glob("*/incident.json")
