@@ -14,6 +14,7 @@ it stand copies of the frame's edge. Functions here keep no state: threads may s
 generator.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -25,6 +26,7 @@ from replay import screen_of
 FAKE, REAL = 0, 1    # in the order of the label encoder
 # In grey levels: nothing is told from the colour of what is darker. And how much brighter or darker a crop is made.
 DARKEST, MOST_GAIN = 4, 4
+LEVELS = np.arange(256)[:, None]
 
 
 @dataclass(frozen=True)
@@ -63,27 +65,30 @@ class Recipe:
 
 
 def batch(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, rng: np.random.Generator, size: int,
-          recipe: Recipe = Recipe()) -> tuple[np.ndarray, np.ndarray]:
-    """One training batch: every crop varied at random, its label as one-hot.
+          recipe: Recipe = Recipe()) -> np.ndarray:
+    """The pictures of one training batch: every crop varied at random.
 
     crops: uint8 BGR (N, S, S, 3). inside: float (N, 4). labels: integers (N,), FAKE or REAL. size: side of
-    the network's input in pixels. Returns float32 (N, size, size, 3) in 0..1 and float32 (N, 2).
+    the network's input in pixels. Returns uint8 BGR (N, size, size, 3).
     """
-    images = np.empty((len(crops), size, size, 3), np.float32)
+    views = np.empty((len(crops), size, size, 3), np.uint8)
     live = np.flatnonzero(np.asarray(labels) == REAL)
-    for image, crop, within, label in zip(images, crops, inside, labels):
+    tones = [face_tone(crop, recipe) for crop in crops]
+    for view, crop, within, label, tone in zip(views, crops, inside, labels, tones):
         if label == REAL and rng.random() < recipe.elsewhere_share:
-            crop = elsewhere(crop, crop if rng.random() < 0.5 else rng.choice(crops), rng, recipe)
+            crop = elsewhere(crop, crop if rng.random() < 0.5 else crops[rng.integers(len(crops))], rng, recipe)
+            tone = face_tone(crop, recipe)
             # The new background goes on beyond the old frame.
             within = within if rng.random() < 0.5 else np.array([0.0, 0.0, 1.0, 1.0])
         elif label == FAKE and len(live) and rng.random() < recipe.screen_share:
             row = rng.choice(live)
             crop = screen_of(crops[row], rng)
+            tone = face_tone(crop, recipe)
             within = ended_at(inside[row], rng.uniform(*recipe.screen_near) / recipe.margin)
-        crop = exposed_as(crop, rng.choice(crops), recipe)
-        varied = vary(crop, within, rng, size, recipe)
-        np.multiply(varied, np.float32(1 / 255), out=image)
-    return images, np.eye(2, dtype=np.float32)[np.asarray(labels)]
+        drawn = reframe(crop, within, rng, size, recipe)
+        drawn = exposed_as(drawn, tone, tones[rng.integers(len(tones))])
+        view[:] = degrade(relight(drawn, rng, recipe), rng, recipe)
+    return views
 
 
 def evaluation_batch(crops: np.ndarray, size: int) -> np.ndarray:
@@ -120,35 +125,29 @@ def _outline(side: int, box: float, rng: np.random.Generator) -> np.ndarray:
     return cv2.GaussianBlur(mask, (0, 0), rng.uniform(1.5, 5))
 
 
-def vary(crop: np.ndarray, inside: np.ndarray, rng: np.random.Generator, size: int,
-         recipe: Recipe) -> np.ndarray:
-    """One crop (uint8 BGR, square) as another recording might have shown it, uint8 BGR (size, size, 3)."""
-    view = reframe(crop, inside, rng, size, recipe)
-    view = relight(view, rng, recipe)
-    return degrade(view, rng, recipe)
-
-
 def reframe(crop: np.ndarray, inside: np.ndarray, rng: np.random.Generator, size: int,
             recipe: Recipe) -> np.ndarray:
     """Place, distance, tilt and mirror image of the window at random, the frame's edge carried on outside."""
     side = crop.shape[0]
     wide = rng.uniform(*recipe.margins) / recipe.margin
-    angle = np.radians(rng.uniform(-recipe.rotation, recipe.rotation))
+    angle = math.radians(rng.uniform(-recipe.rotation, recipe.rotation))
     shift = rng.uniform(-recipe.shift, recipe.shift, 2) * side / recipe.margin
     # Drawn at twice the size and averaged down, as INTER_AREA does at inference: a plain bilinear warp would
     # alias, and teach a texture that is not there.
     out = 2 * size
     zoom = wide * side / out
-    matrix = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    if rng.random() < 0.5:
-        matrix[:, 0] *= -1
+    along, across = zoom * math.cos(angle), zoom * math.sin(angle)
+    mirror = -1 if rng.random() < 0.5 else 1
     x0, y0, x1, y1 = part_of_frame(bring_nearer(inside, rng, recipe), side)
     # From the frame's part alone: warpAffine then carries on its edge, however far the window reaches.
     frame = crop[y0:y1, x0:x1]
     # Of the middle pixel: half a pixel less than what lies in the middle, here and there.
-    centre = (side - 1) / 2 + shift - (x0, y0)
-    offset = centre - matrix @ np.full(2, (out - 1) / 2)
-    view = cv2.warpAffine(frame, np.column_stack([matrix, offset]), (out, out),
+    x, y, middle = (side - 1) / 2 + shift[0] - x0, (side - 1) / 2 + shift[1] - y0, (out - 1) / 2
+    matrix = np.array([
+        [mirror * along, -across, x - (mirror * along - across) * middle],
+        [mirror * across, along, y - (mirror * across + along) * middle],
+    ])
+    view = cv2.warpAffine(frame, matrix, (out, out),
                           flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
     return cv2.resize(view, (size, size), interpolation=cv2.INTER_AREA)
 
@@ -184,23 +183,27 @@ def as_close_up(crop: np.ndarray, inside: np.ndarray, reach: float) -> np.ndarra
 def part_of_frame(inside: np.ndarray, side: int) -> tuple[int, int, int, int]:
     """`inside` in pixels: left, top, right, bottom. At least one: a face whose box hangs over the frame's edge can
     leave next to nothing of it."""
-    x0, y0, x1, y1 = np.rint(np.asarray(inside) * side).astype(int).tolist()
+    x0, y0, x1, y1 = (round(float(edge) * side) for edge in inside)
     x0, y0 = min(max(x0, 0), side - 1), min(max(y0, 0), side - 1)
     return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
-def exposed_as(crop: np.ndarray, other: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """The crop with brightness and white balance such that its face has the mean colour of the other's; all uint8 BGR
-    (S, S, 3).
+def face_tone(crop: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """The mean colour of the face in a crop, uint8 BGR (S, S, 3): float (3,), grey levels."""
+    side = crop.shape[0]
+    start, end = round(side * (0.5 - 0.4 / recipe.margin)), round(side * (0.5 + 0.4 / recipe.margin))
+    return np.array(cv2.mean(crop[start:end, start:end])[:3])
+
+
+def exposed_as(view: np.ndarray, tone: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """A view of a crop, uint8 BGR, with brightness and white balance such that its face has the mean colour of
+    another's; tone and other: see face_tone(), of the crop and of that other one.
 
     In one person's two videos one class is brighter, or bluer, than the other, and whatever is varied from there on
     leaves it so more often than not. After this, both classes are exposed alike.
     """
-    side = crop.shape[0]
-    start, end = round(side * (0.5 - 0.4 / recipe.margin)), round(side * (0.5 + 0.4 / recipe.margin))
-    here, there = (np.array(cv2.mean(picture[start:end, start:end])[:3]) + DARKEST for picture in (crop, other))
-    tones = np.arange(256)[:, None] * np.clip(there / here, 1 / MOST_GAIN, MOST_GAIN)
-    return cv2.LUT(crop, np.clip(tones, 0, 255).astype(np.uint8)[:, None, :])
+    gains = ((other + DARKEST) / (tone + DARKEST)).clip(1 / MOST_GAIN, MOST_GAIN)
+    return cv2.LUT(view, (LEVELS * gains).clip(0, 255).astype(np.uint8)[:, None, :])
 
 
 def relight(view: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.ndarray:
@@ -208,14 +211,13 @@ def relight(view: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.nd
     grey = cv2.cvtColor(cv2.cvtColor(view, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     keep = rng.uniform(*recipe.saturation)
     view = cv2.addWeighted(view, keep, grey, 1 - keep, 0)
-    gamma = np.exp(rng.uniform(-recipe.gamma, recipe.gamma))
-    gain = np.exp(rng.uniform(-recipe.gain, recipe.gain) + rng.uniform(-recipe.cast, recipe.cast, 3))
+    gamma = math.exp(rng.uniform(-recipe.gamma, recipe.gamma))
+    gain = rng.uniform(-recipe.gain, recipe.gain) + rng.uniform(-recipe.cast, recipe.cast, 3)
     if rng.random() < recipe.dim_share:
-        gain *= np.exp(-rng.uniform(0, recipe.dim))
+        gain -= rng.uniform(0, recipe.dim)
     black = rng.uniform(0, recipe.lift)
-    tones = np.linspace(0, 1, 256)[:, None] ** gamma * gain
-    table = np.clip(255 * (black + (1 - black) * tones), 0, 255).astype(np.uint8)
-    return cv2.LUT(view, table[:, None, :])
+    tones = 255 * (black + (1 - black) * (LEVELS / 255) ** gamma * np.exp(gain))
+    return cv2.LUT(view, tones.clip(0, 255).astype(np.uint8)[:, None, :])
 
 
 def degrade(view: np.ndarray, rng: np.random.Generator, recipe: Recipe) -> np.ndarray:

@@ -18,6 +18,7 @@ import struct
 import sys
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -30,7 +31,7 @@ FORMAT = 1
 LABELS = ["fake", "real"]
 # Both halves of an archive must say the same; float32 leaves about 1e-7.
 TOLERANCE = 1e-5
-# Far above any LivenessNet (4 MB, six at 32 px), its details and an encoder (both below 2 kB); a crafted file may
+# Far above any LivenessNet (0.6 MB at 32 pixels), its details and an encoder (both below 2 kB); a crafted file may
 # unpack to gigabytes.
 MEMBER_LIMIT = 64 << 20
 DETAILS_LIMIT = 1 << 20
@@ -167,6 +168,13 @@ def save(model, path: str | Path, labels: list[str], details: dict, check: np.nd
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
+
+
+def in_opencv(model) -> Callable[[np.ndarray], np.ndarray]:
+    """A trained Keras model as inference runs it, not calibrated yet: float32 (N, height, width, depth), 0 to 1, ->
+    float32 (N, classes). For one thread at a time. Raises ModelError if it is no LivenessNet."""
+    network = _network(_export("the model", model))
+    return lambda images: _forward(network, images)
 
 
 def load(path: str | Path, encoder: str | Path) -> "FastNet":
@@ -460,7 +468,7 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")
 
 
-def _export(path: Path, model) -> bytes:
+def _export(path: str | Path, model) -> bytes:
     """The model as ONNX, one that load() takes. path: of the archive, for the message."""
     import onnx_writer
 

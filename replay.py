@@ -5,6 +5,8 @@ moire, glare, bezel or paper, fingers, and another part of the room behind. That
 not equal them: train.py uses it only where the user has none, and says so.
 """
 
+import math
+
 import cv2
 import numpy as np
 
@@ -81,7 +83,8 @@ def moire(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     side = picture.shape[0]
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     angle, bend = rng.uniform(0, np.pi), rng.uniform(-0.5, 0.5) / side
-    along, across = np.cos(angle) * x + np.sin(angle) * y, np.cos(angle) * y - np.sin(angle) * x
+    cos, sin = math.cos(angle), math.sin(angle)
+    along, across = cos * x + sin * y, cos * y - sin * x
     phase = 2 * np.pi * rng.uniform(0.03, 0.4) * (along + bend * across * across / 2)
     strength, spread = rng.uniform(0.01, 0.1), rng.uniform(0, 1.2)
     waves = cv2.merge([(1 + strength * np.sin(phase + k * spread)).astype(np.float32) for k in (-1, 0, 1)])

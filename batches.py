@@ -1,0 +1,148 @@
+"""What the members of an ensemble are trained on, made in a process of its own.
+
+    plan = Plan(seed=0, members=8, steps=75, stretch=10, batch_size=32, size=24)
+    with begun(crops, inside, labels, drawn_from, recipe, plan) as made:
+        for member, start in plan.parts():
+            views, classes = next(made)      # of this member, from this step on
+
+In threads of the process that trains, the hundreds of small steps of the augmentation and those of TensorFlow wait
+for Python's lock in turn. This one begins while TensorFlow is still being imported, on a core that has nothing else
+to do.
+"""
+
+import contextlib
+import multiprocessing
+import signal
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+import augmentation
+from ahead import Ahead
+
+# In a class a recording of N crops is drawn as often as N to this power: at 0 the ten frames of one incident would
+# make up as much of what is learned as two minutes of video, and after one live incident of another room replays
+# passed that had not before; at 1 one long video would drown all short ones.
+RECORDING_WEIGHT = 0.75
+# So many parts of the plan are made before they are asked for: 35 MB, and all there are for two recordings.
+PARTS_AHEAD = 64
+
+# For each label, in order: the rows of each recording, and how often each recording is drawn.
+Pools = list[tuple[list[np.ndarray], np.ndarray]]
+
+
+class MakerEnded(RuntimeError):
+    """The process that makes the batches is gone; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many batches there are, and how large.
+
+    Each of so many members has batches of its own for so many steps: trained on the same ones, their errors would be
+    alike, and their mean would have them too. They come in parts of `stretch` steps (the last may be shorter), those
+    of all members in turn. batch_size: crops in each. size: side of the network's input in pixels.
+    """
+
+    seed: int
+    members: int
+    steps: int
+    stretch: int
+    batch_size: int
+    size: int
+
+    def parts(self) -> Iterator[tuple[int, int]]:
+        """Member and first step of each."""
+        for start in range(0, self.steps, self.stretch):
+            for member in range(self.members):
+                yield member, start
+
+
+@contextlib.contextmanager
+def begun(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, drawn_from: Pools, recipe: augmentation.Recipe,
+          plan: Plan) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray]]]:
+    """Begin to make the batches, and give them as they are asked for: uint8 (stretch, batch_size, size, size, 3) BGR
+    and uint8 (stretch, batch_size), places in livenessnet.LABELS.
+
+    crops, inside, labels: of all examples, see augmentation.batch. drawn_from: see pools(). The iterator raises
+    MakerEnded. The same seed gives the same batches.
+    """
+    # Not a copy of this process: what OpenCV's threads held would stay locked in it for ever.
+    apart = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        # Read from the disk's cache by both: twenty thousand crops are half a gigabyte.
+        file = Path(folder, "crops.npy")
+        np.save(file, crops)
+        ours, theirs = apart.Pipe(duplex=False)
+        maker = apart.Process(
+            target=_make_all, args=(theirs, file, inside, labels, drawn_from, recipe, plan), daemon=True
+        )
+        maker.start()
+        theirs.close()    # so that the maker's end is noticed
+        try:
+            with Ahead(_received(ours, plan), PARTS_AHEAD) as made:
+                yield made
+        finally:
+            maker.terminate()
+            maker.join()
+            ours.close()
+
+
+def _received(pipe, plan: Plan) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for _ in plan.parts():
+        try:
+            part = pipe.recv()
+        except (EOFError, OSError):
+            raise MakerEnded("the process that varies the crops for training was ended, perhaps for want of memory; "
+                             "close other programs and try again") from None
+        yield part
+
+
+def _make_all(pipe, file: Path, inside: np.ndarray, labels: np.ndarray, drawn_from: Pools,
+              recipe: augmentation.Recipe, plan: Plan) -> None:
+    """The whole of the process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)    # Ctrl-C is for the one that asks
+    cv2.setNumThreads(1)    # pictures of some pixels: others would only get in each other's way
+    crops = np.load(file, mmap_mode="r")
+    with contextlib.suppress(BrokenPipeError, ConnectionError):    # nobody asks any more
+        for member, start in plan.parts():
+            steps = range(start, min(start + plan.stretch, plan.steps))
+            made = [make(crops, inside, labels, drawn_from, recipe, plan, member, step) for step in steps]
+            pipe.send(tuple(np.stack(kind) for kind in zip(*made)))
+
+
+def make(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, drawn_from: Pools, recipe: augmentation.Recipe,
+         plan: Plan, member: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """One batch: half real, half fake, varied anew. uint8 (batch_size, size, size, 3) BGR and uint8 (batch_size,)."""
+    rng = np.random.default_rng([plan.seed, member, step])
+    drawn = draw_rows(drawn_from, plan.batch_size, rng)
+    views = augmentation.batch(crops[drawn], inside[drawn], labels[drawn], rng, plan.size, recipe)
+    return views, labels[drawn].astype(np.uint8)
+
+
+def pools(labels: np.ndarray, recordings: np.ndarray, rows: np.ndarray) -> Pools:
+    """What to draw from: these rows of the examples, by class (0 and 1) and recording (see RECORDING_WEIGHT)."""
+    found = []
+    for label in (augmentation.FAKE, augmentation.REAL):
+        of_class = rows[labels[rows] == label]
+        names, counts = np.unique(recordings[of_class], return_counts=True)
+        parts = [of_class[recordings[of_class] == name] for name in names]
+        weights = counts**RECORDING_WEIGHT
+        found.append((parts, weights / weights.sum()))
+    return found
+
+
+def draw_rows(drawn_from: Pools, count: int, rng: np.random.Generator) -> np.ndarray:
+    """count rows of what pools() returned, int (count,): the classes in equal parts, in each the recordings by their
+    shares."""
+    labels = rng.permutation(np.arange(count) % 2)
+    drawn = np.empty(count, int)
+    for label, (parts, shares) in enumerate(drawn_from):
+        of_class = np.flatnonzero(labels == label)
+        chosen = rng.choice(len(parts), len(of_class), p=shares)
+        drawn[of_class] = [parts[number][rng.integers(len(parts[number]))] for number in chosen]
+    return drawn
