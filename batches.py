@@ -69,7 +69,7 @@ def begun(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, drawn_from:
     and uint8 (stretch, batch_size), places in livenessnet.LABELS.
 
     crops, inside, labels: of all examples, see augmentation.batch. drawn_from: see pools(). The iterator raises
-    MakerEnded. The same seed gives the same batches.
+    MakerEnded. The same seed gives the same batches. To be called in the main thread.
     """
     # Not a copy of this process: what OpenCV's threads held would stay locked in it for ever.
     apart = multiprocessing.get_context("spawn")
@@ -81,7 +81,10 @@ def begun(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, drawn_from:
         maker = apart.Process(
             target=_make_all, args=(theirs, file, inside, labels, drawn_from, recipe, plan), daemon=True
         )
+        # Ctrl-C is for the one that asks: what is ignored here, the other process ignores from its first moment on.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         maker.start()
+        signal.signal(signal.SIGINT, before)
         theirs.close()    # so that the maker's end is noticed
         try:
             with Ahead(_received(ours, plan), PARTS_AHEAD) as made:
@@ -105,7 +108,7 @@ def _received(pipe, plan: Plan) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def _make_all(pipe, file: Path, inside: np.ndarray, labels: np.ndarray, drawn_from: Pools,
               recipe: augmentation.Recipe, plan: Plan) -> None:
     """The whole of the process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)    # Ctrl-C is for the one that asks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)    # on Windows it is not handed on
     cv2.setNumThreads(1)    # pictures of some pixels: others would only get in each other's way
     crops = np.load(file, mmap_mode="r")
     with contextlib.suppress(BrokenPipeError, ConnectionError):    # nobody asks any more

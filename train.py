@@ -105,6 +105,14 @@ class Examples:
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
+        return run(args)
+    except KeyboardInterrupt:
+        return fail("interrupted; no model was written")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, train, judge, report, write; returns the exit status."""
+    try:
         check_writable(args.model, args.le, args.plot)
         examples = load(args.dataset, args.margin)
         folds = held_out_folds(examples) if args.cross_validate else []
@@ -367,7 +375,7 @@ def train(examples: Examples, train_rows: np.ndarray, held_rows: np.ndarray, arg
     ends = ends_of_epochs(min(len(train_rows), EPOCH_CROPS * recordings), args.batch_size, args.epochs)
     plan = batches.Plan(args.seed, MEMBERS, ends[-1], STRETCH, args.batch_size, INPUT_SIZE)
     drawn_from = batches.pools(examples.labels, examples.recordings, train_rows)
-    recipe = recipe_for(examples.margin)
+    recipe = recipe_for(examples)
     with batches.begun(examples.crops, examples.inside, examples.labels, drawn_from, recipe, plan) as made:
         # The members are trained at the same time, each in one thread: their steps are too small to be shared out.
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
@@ -555,11 +563,13 @@ def fused_normalization(keras):
     return FusedBatchNormalization
 
 
-def recipe_for(margin: float) -> augmentation.Recipe:
+def recipe_for(examples: Examples) -> augmentation.Recipe:
     """The recipe for crops that are cut that wide: what it varies relative to the crop stays the same."""
     recipe = augmentation.Recipe()
-    low, high = (m * margin / recipe.margin for m in recipe.margins)
-    return replace(recipe, margin=margin, margins=(low, high))
+    low, high = (m * examples.margin / recipe.margin for m in recipe.margins)
+    # A simulated replay is itself put before another background: done to live ones too, it tells of them (see README).
+    elsewhere = 0.0 if examples.is_simulated.any() else recipe.elsewhere_share
+    return replace(recipe, margin=examples.margin, margins=(low, high), elsewhere_share=elsewhere)
 
 
 def report(scores: np.ndarray, is_real: np.ndarray, metrics: dict[str, Rate], meaning: str) -> None:

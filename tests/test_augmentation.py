@@ -159,6 +159,24 @@ def test_frame_edges_never_move_outwards():
         assert (drawn[:2] >= within[:2]).all() and (drawn[2:] <= within[2:]).all()
 
 
+def test_the_window_turns_about_its_middle_and_half_of_them_are_mirrored():
+    turned = replace(STILL, rotation=30)
+    picture = disc()
+    picture[..., 0] = 0
+    cv2.circle(picture, (SIDE * 3 // 4, SIDE // 2), SIDE // 16, (255, 0, 0), -1)    # on the right, in another colour
+    angles, mirrored = [], []
+    for seed in range(60):
+        view = reframe(picture, WHOLE, np.random.default_rng(seed), 64, turned).astype(float)
+        (row, column), (mark_row, mark_column) = (
+            [(np.indices(view.shape[:2])[axis] * view[..., colour]).sum() / view[..., colour].sum() for axis in (0, 1)]
+            for colour in (1, 0))
+        assert abs(row - 31.5) < 0.6 and abs(column - 31.5) < 0.6
+        mirrored.append(mark_column < column)
+        angles.append(np.degrees(np.arctan2(mark_row - row, abs(mark_column - column))))
+    assert 20 < sum(mirrored) < 40
+    assert -31 < min(angles) < -25 and 25 < max(angles) < 31
+
+
 def test_a_near_frame_edge_hides_what_lies_beyond_it():
     # A bright ring of surroundings, beyond the reach of the nearest edge, and a dark face.
     picture = np.full((SIDE, SIDE, 3), 255, np.uint8)
@@ -199,11 +217,14 @@ def test_faces_of_both_classes_are_exposed_alike():
     assert black.max() == 0, "nothing is made of nothing"
 
 
-def test_in_a_batch_brightness_tells_nothing_of_the_class():
+@pytest.mark.parametrize("screens", [0.1, 1])
+def test_in_a_batch_brightness_tells_nothing_of_the_class(screens):
     dark, bright = np.full((16, SIDE, SIDE, 3), 40, np.uint8), np.full((16, SIDE, SIDE, 3), 160, np.uint8)
     labels = np.repeat([FAKE, REAL], 16)
     within = np.tile(WHOLE, (32, 1))
-    light = [batch(np.concatenate([dark, bright]), within, labels, np.random.default_rng(seed), 24).mean((1, 2, 3))
+    recipe = replace(Recipe(), screen_share=screens)
+    pictures = np.concatenate([dark, bright])
+    light = [batch(pictures, within, labels, np.random.default_rng(seed), 24, recipe).mean((1, 2, 3))
              for seed in range(8)]
     fake, real = np.concatenate([each[:16] for each in light]), np.concatenate([each[16:] for each in light])
     # Two classes whose brightness told them apart without fail, before.

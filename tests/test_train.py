@@ -1,7 +1,14 @@
 import argparse
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,6 +19,7 @@ import crops
 import evaluation
 import livenessnet
 import train
+from augmentation import Recipe
 from crops import Crop
 
 
@@ -55,6 +63,13 @@ def test_the_originals_command_line_shows_progress_and_a_report(run, dataset, tm
     assert re.search(r"APCER [01]\.\d+ \[[01]\.\d+, [01]\.\d+\] +BPCER [01]\.\d+ \[", done.stdout)
     assert "not how it does in another room" in done.stdout
     assert all((tmp_path / name).is_file() for name in ("liveness.model", "le.pickle", "plot.png"))
+
+
+def test_the_recipe_follows_the_width_of_the_crops(dataset):
+    examples, recipe = train.load(dataset, 2.7), Recipe()
+    assert train.recipe_for(examples) == recipe
+    tight = train.recipe_for(replace(examples, margin=1.35))
+    assert tight == replace(recipe, margin=1.35, margins=tuple(margin / 2 for margin in recipe.margins))
 
 
 def test_crops_are_held_as_bytes(dataset):
@@ -137,6 +152,8 @@ def test_without_real_replays_some_are_simulated_from_the_live_crops(tmp_path, f
     np.testing.assert_array_equal(examples.time_s[desk], examples.time_s[replayed])
     assert np.abs(examples.crops[desk].astype(int) - examples.crops[replayed]).mean() > 5
     assert any("replays are simulated" in warning for warning in train.warnings_about(examples))
+    # They stand before another background themselves; live crops with one would look like them.
+    assert train.recipe_for(examples).elsewhere_share == 0
 
 
 def test_real_crops_alone_make_a_model_that_says_what_it_was_judged_on(run, tmp_path):
@@ -235,14 +252,17 @@ def fit():
     return train.Fit(livenessnet.import_keras())
 
 
+def some_views():
+    return np.random.default_rng(0).integers(0, 256, (8, train.INPUT_SIZE, train.INPUT_SIZE, 3), np.uint8)
+
+
 def learning(fit, numbers):
     """A new member, and what it is after each of these steps with the same eight crops."""
     keras = livenessnet.import_keras()
     keras.utils.set_random_seed(0)
     states = [train.fresh(keras, livenessnet.LivenessNet.build(train.INPUT_SIZE, train.INPUT_SIZE, 3, 2))]
-    views = np.random.default_rng(0).integers(0, 256, (8, train.INPUT_SIZE, train.INPUT_SIZE, 3), np.uint8)
     for number in numbers:
-        states.append(fit.learn(states[-1], number, 1e-3, views, np.uint8([0, 1] * 4))[0])
+        states.append(fit.learn(states[-1], number, 1e-3, some_views(), np.uint8([0, 1] * 4))[0])
     return states
 
 
@@ -258,8 +278,14 @@ def test_running_statistics_begin_with_the_first_batch(fit):
     untrained = learning(fit, ())[0]
     means = [number for number, kept in enumerate(untrained.others) if kept.shape == (16,) and not np.any(kept)]
     assert means
+    keras = livenessnet.import_keras()
+    keras.utils.set_random_seed(0)
+    network = livenessnet.LivenessNet.build(train.INPUT_SIZE, train.INPUT_SIZE, 3, 2)
     for number in means[:1]:    # of the first layer, which no dropout comes before
-        assert np.abs(first.others[number]).max() > 0.01
+        # Of what the authenticator would show the network: 0 to 1.
+        expected = np.asarray(network.layers[0](some_views() / np.float32(255))).mean(axis=(0, 1, 2))
+        assert np.abs(expected).max() > 0.01
+        np.testing.assert_allclose(first.others[number], expected, rtol=1e-3)
         np.testing.assert_allclose(second.others[number], first.others[number] / 2, rtol=1e-4)
 
 
@@ -318,14 +344,44 @@ def test_what_makes_a_poor_model_is_warned_about(dataset):
     assert warning.startswith("580 fake crops and 140 real ones")
 
 
-def test_cross_validation_leaves_each_recording_out_in_turn(dataset, tmp_path, capsys):
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise there")
+def test_ctrl_c_ends_it_in_one_line_and_leaves_no_process(dataset, tmp_path):
+    script = Path(train.__file__)
+    command = [sys.executable, script, "-d", dataset, "-m", "m.model", "-l", "le.pickle", "--epochs", "5000"]
+    # What is made for the batches goes into this folder too.
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    (tmp_path / "temporary").mkdir()
+    running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not running.stdout.readline().startswith("Epoch 3/"):
+        assert running.poll() is None, running.stderr.read()
+    os.killpg(running.pid, signal.SIGINT)    # as a terminal does: to all of them
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 2
+    assert [line for line in said.splitlines() if not line.startswith("warning: ")] == [
+        "train.py: interrupted; no model was written"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["dataset", "temporary"]
+    assert not list((tmp_path / "temporary").iterdir())
+    until = time.monotonic() + 20
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < until:
+            os.killpg(running.pid, 0)
+            time.sleep(0.1)
+
+
+def test_cross_validation_leaves_each_recording_out_in_turn(dataset, tmp_path, capsys, monkeypatch):
     fill(dataset / "real", "kitchen", 20, shade=20)
     fill(dataset / "fake", "tablet", 20, shade=120)
+    chosen_on, expected = [], train.expected
+    monkeypatch.setattr(train, "expected", lambda network, examples, rows: (
+        chosen_on.append(set(examples.recordings[rows])) or expected(network, examples, rows)))
     paths = [text for name in ("model", "le", "plot") for text in (f"--{name}", str(tmp_path / f"{name}.png"))]
     assert train.main(["--dataset", str(dataset), *paths, "--epochs", "1", "--cross-validate"]) == 0
     out = capsys.readouterr().out
     told = re.findall(r"fold (\d) of 2: (\w+/\w+) [01]\.\d", out)
     assert told == [("1", "fake/fake"), ("1", "real/kitchen"), ("2", "fake/tablet"), ("2", "real/real")]
+    # No operating point is chosen on what is judged by it.
+    assert chosen_on[:2] == [{"fake/tablet", "real/real"}, {"fake/fake", "real/kitchen"}]
     assert re.search(r"cross-validation: APCER [01]\.\d+ \[", out) and "Judged on unseen recordings" in out
 
 
