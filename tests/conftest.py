@@ -1,5 +1,7 @@
 """What tests share: the real detector, the sample videos, and a small model trained on them."""
 
+import contextlib
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +103,17 @@ def write_video(tmp_path):
         return path
 
     return write
+
+
+@contextlib.contextmanager
+def born_with(number: int, handler):
+    """What is started within takes the signal so, whatever this process was started with: one in the background
+    ignores Ctrl-C, one under nohup the end of its terminal. Only SIG_IGN is inherited; all else means the default."""
+    before = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def assert_one_line(done: subprocess.CompletedProcess, *parts: str, status: int = 2) -> None:

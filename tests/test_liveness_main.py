@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, WEIGHTS, assert_one_line
+from conftest import ROOT, WEIGHTS, assert_one_line, born_with
 from sklearn.preprocessing import LabelEncoder
 
 import alerts
@@ -206,7 +206,8 @@ def long_run(trained, live_frames, write_video, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGINT)])
 def test_an_interrupted_run_keeps_the_scores_and_the_video(long_run, tmp_path, number):
-    process = long_run()
+    with born_with(number, signal.SIG_DFL):
+        process = long_run()
     process.send_signal(number)
     assert process.communicate(timeout=20)[1] == ""
     assert process.returncode == 0
@@ -225,11 +226,8 @@ def test_an_interrupted_gate_does_not_open(long_run):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no SIGHUP")
 def test_started_with_nohup_it_outlives_its_terminal(long_run):
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)   # what a child is born with
-    try:
+    with born_with(signal.SIGHUP, signal.SIG_IGN):
         process = long_run()
-    finally:
-        signal.signal(signal.SIGHUP, before)
     process.send_signal(signal.SIGHUP)
     time.sleep(0.5)
     assert process.poll() is None

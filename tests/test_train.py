@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import assert_one_line
+from conftest import assert_one_line, born_with
 
 import crops
 import evaluation
@@ -351,8 +351,9 @@ def test_ctrl_c_ends_it_in_one_line_and_leaves_no_process(dataset, tmp_path):
     # What is made for the batches goes into this folder too.
     environment = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
     (tmp_path / "temporary").mkdir()
-    running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, start_new_session=True)
+    with born_with(signal.SIGINT, signal.SIG_DFL):
+        running = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, start_new_session=True)
     while not running.stdout.readline().startswith("Epoch 3/"):
         assert running.poll() is None, running.stderr.read()
     os.killpg(running.pid, signal.SIGINT)    # as a terminal does: to all of them
