@@ -35,8 +35,8 @@ PARTS_AHEAD = 64
 Pools = list[tuple[list[np.ndarray], np.ndarray]]
 
 
-class MakerEnded(RuntimeError):
-    """The process that makes the batches is gone; the message is one line that says what to do."""
+class MakerError(RuntimeError):
+    """The process that makes the batches cannot do so, or is gone; the message is one line that says what to do."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +69,18 @@ def begun(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, drawn_from:
     and uint8 (stretch, batch_size), places in livenessnet.LABELS.
 
     crops, inside, labels: of all examples, see augmentation.batch. drawn_from: see pools(). The iterator raises
-    MakerEnded. The same seed gives the same batches. To be called in the main thread.
+    MakerError. The same seed gives the same batches. To be called in the main thread.
     """
     # Not a copy of this process: what OpenCV's threads held would stay locked in it for ever.
     apart = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         # Read from the disk's cache by both: twenty thousand crops are half a gigabyte.
         file = Path(folder, "crops.npy")
-        np.save(file, crops)
+        try:
+            np.save(file, crops)
+        except OSError as error:
+            raise MakerError(f"{folder}: cannot be written ({error.strerror or error}); make room there for "
+                             f"{crops.nbytes / 1e6:.0f} MB, or name another folder in TMPDIR") from None
         ours, theirs = apart.Pipe(duplex=False)
         maker = apart.Process(
             target=_make_all, args=(theirs, file, inside, labels, drawn_from, recipe, plan), daemon=True
@@ -100,7 +104,7 @@ def _received(pipe, plan: Plan) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         try:
             part = pipe.recv()
         except (EOFError, OSError):
-            raise MakerEnded("the process that varies the crops for training was ended, perhaps for want of memory; "
+            raise MakerError("the process that varies the crops for training was ended, perhaps for want of memory; "
                              "close other programs and try again") from None
         yield part
 

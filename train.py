@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
         if folds:
             cross_validate(examples, folds, args)
         model, history = train(examples, train_rows, held_rows, args)
-    except batches.MakerEnded as error:
+    except batches.MakerError as error:
         return fail(str(error))
     # What is judged is what the authenticator will run.
     network = livenessnet.in_opencv(model)
@@ -371,7 +371,7 @@ def train(examples: Examples, train_rows: np.ndarray, held_rows: np.ndarray, arg
           show: bool = True):
     """Fit the members and average them; returns the model and the members' mean loss and accuracy after each epoch,
     float (epochs,) under "loss", "accuracy", "val_loss", "val_accuracy". The same seed gives the same run. Raises
-    batches.MakerEnded.
+    batches.MakerError.
     """
     recordings = len(set(examples.recordings[train_rows]))
     ends = ends_of_epochs(min(len(train_rows), EPOCH_CROPS * recordings), args.batch_size, args.epochs)

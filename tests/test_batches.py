@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from augmentation import FAKE, REAL, Recipe
-from batches import MakerEnded, Plan, begun, draw_rows, make, pools
+from batches import MakerError, Plan, begun, draw_rows, make, pools
 
 PLAN = Plan(seed=0, members=2, steps=5, stretch=2, batch_size=8, size=24)
 HERE = Path(__file__).resolve().parents[1]
@@ -92,7 +92,7 @@ def test_a_maker_that_is_gone_is_told_in_one_line():
         next(made)
         (maker,) = multiprocessing.active_children()
         maker.kill()
-        with pytest.raises(MakerEnded, match="was ended.*try again"):
+        with pytest.raises(MakerError, match="was ended.*try again"):
             list(made)
 
 

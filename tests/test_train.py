@@ -344,6 +344,21 @@ def test_what_makes_a_poor_model_is_warned_about(dataset):
     assert warning.startswith("580 fake crops and 140 real ones")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on the size of files")
+def test_a_full_disk_is_told_in_one_line(dataset, tmp_path):
+    """No file may grow beyond 100 kB."""
+    import resource
+
+    done = subprocess.run(
+        [sys.executable, train.__file__, "-d", dataset, "-m", "m.model", "-l", "le.pickle"], cwd=tmp_path, text=True,
+        capture_output=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    )
+    said = done.stderr.splitlines()
+    assert done.returncode == 2 and [line for line in said if not line.startswith("warning: ")] == said[-1:]
+    assert "cannot be written" in said[-1] and "make room there for 1 MB" in said[-1]
+    assert not (tmp_path / "m.model").exists()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent otherwise there")
 def test_ctrl_c_ends_it_in_one_line_and_leaves_no_process(dataset, tmp_path):
     script = Path(train.__file__)
