@@ -1,8 +1,9 @@
 """What the members of an ensemble are trained on, made in a process of its own.
 
-    plan = Plan(seed=0, members=8, steps=75, stretch=10, batch_size=32, size=24)
-    with begun(crops, inside, labels, drawn_from, recipe, plan) as made:
-        for member, start in plan.parts():
+    batches = Batches(crops, inside, labels, drawn_from, recipe, seed=0, members=8, steps=75, stretch=10,
+                      batch_size=32, size=24)
+    with begun(batches) as made:
+        for member, start in batches.parts():
             views, classes = next(made)      # of this member, from this step on
 
 In threads of the process that trains, the hundreds of small steps of the augmentation and those of TensorFlow wait
@@ -15,7 +16,7 @@ import multiprocessing
 import signal
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -28,7 +29,7 @@ from ahead import Ahead
 # make up as much of what is learned as two minutes of video, and after one live incident of another room replays
 # passed that had not before; at 1 one long video would drown all short ones.
 RECORDING_WEIGHT = 0.75
-# So many parts of the plan are made before they are asked for: 35 MB, and all there are for two recordings.
+# So many parts are made before they are asked for: 35 MB, and all there are for two recordings.
 PARTS_AHEAD = 64
 
 # For each label, in order: the rows of each recording, and how often each recording is drawn.
@@ -40,14 +41,22 @@ class MakerError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How many batches there are, and how large.
+class Batches:
+    """Which batches there are, how large, and what they are made of.
 
     Each of so many members has batches of its own for so many steps: trained on the same ones, their errors would be
     alike, and their mean would have them too. They come in parts of `stretch` steps (the last may be shorter), those
-    of all members in turn. batch_size: crops in each. size: side of the network's input in pixels.
+    of all members in turn. The same seed gives the same batches.
+
+    crops, inside, labels: of all examples, see augmentation.batch. drawn_from: see pools(). batch_size: crops in
+    each. size: side of the network's input in pixels.
     """
 
+    crops: np.ndarray
+    inside: np.ndarray
+    labels: np.ndarray
+    drawn_from: Pools
+    recipe: augmentation.Recipe
     seed: int
     members: int
     steps: int
@@ -61,37 +70,46 @@ class Plan:
             for member in range(self.members):
                 yield member, start
 
+    def part(self, member: int, start: int) -> tuple[np.ndarray, np.ndarray]:
+        """A member's batches from that step on: uint8 (stretch, batch_size, size, size, 3) BGR and uint8 (stretch,
+        batch_size), places in livenessnet.LABELS."""
+        steps = range(start, min(start + self.stretch, self.steps))
+        views, classes = zip(*(self.make(member, step) for step in steps))
+        return np.stack(views), np.stack(classes)
+
+    def make(self, member: int, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """One batch, half real, half fake, varied anew: pictures and classes, as in part()."""
+        rng = np.random.default_rng([self.seed, member, step])
+        drawn = draw_rows(self.drawn_from, self.batch_size, rng)
+        classes = self.labels[drawn]
+        views = augmentation.batch(self.crops[drawn], self.inside[drawn], classes, rng, self.size, self.recipe)
+        return views, classes.astype(np.uint8)
+
 
 @contextlib.contextmanager
-def begun(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, drawn_from: Pools, recipe: augmentation.Recipe,
-          plan: Plan) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray]]]:
-    """Begin to make the batches, and give them as they are asked for: uint8 (stretch, batch_size, size, size, 3) BGR
-    and uint8 (stretch, batch_size), places in livenessnet.LABELS.
-
-    crops, inside, labels: of all examples, see augmentation.batch. drawn_from: see pools(). The iterator raises
-    MakerError. The same seed gives the same batches. To be called in the main thread.
-    """
+def begun(batches: Batches) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray]]]:
+    """Begin to make them, and give part after part as it is asked for. Raises MakerError, and so does the iterator.
+    To be called in the main thread."""
     # Not a copy of this process: what OpenCV's threads held would stay locked in it for ever.
     apart = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         # Read from the disk's cache by both: twenty thousand crops are half a gigabyte.
         file = Path(folder, "crops.npy")
         try:
-            np.save(file, crops)
+            np.save(file, batches.crops)
         except OSError as error:
             raise MakerError(f"{folder}: cannot be written ({error.strerror or error}); make room there for "
-                             f"{crops.nbytes / 1e6:.0f} MB, or name another folder in TMPDIR") from None
+                             f"{batches.crops.nbytes / 1e6:.0f} MB, or name another folder in TMPDIR") from None
         ours, theirs = apart.Pipe(duplex=False)
-        maker = apart.Process(
-            target=_make_all, args=(theirs, file, inside, labels, drawn_from, recipe, plan), daemon=True
-        )
+        without_crops = replace(batches, crops=np.empty(0, np.uint8))
+        maker = apart.Process(target=_make_all, args=(theirs, file, without_crops), daemon=True)
         # Ctrl-C is for the one that asks: what is ignored here, the other process ignores from its first moment on.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         maker.start()
         signal.signal(signal.SIGINT, before)
         theirs.close()    # so that the maker's end is noticed
         try:
-            with Ahead(_received(ours, plan), PARTS_AHEAD) as made:
+            with Ahead(_received(ours, batches), PARTS_AHEAD) as made:
                 yield made
         finally:
             maker.terminate()
@@ -99,8 +117,8 @@ def begun(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, drawn_from:
             ours.close()
 
 
-def _received(pipe, plan: Plan) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for _ in plan.parts():
+def _received(pipe, batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for _ in batches.parts():
         try:
             part = pipe.recv()
         except (EOFError, OSError):
@@ -109,26 +127,14 @@ def _received(pipe, plan: Plan) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         yield part
 
 
-def _make_all(pipe, file: Path, inside: np.ndarray, labels: np.ndarray, drawn_from: Pools,
-              recipe: augmentation.Recipe, plan: Plan) -> None:
+def _make_all(pipe, file: Path, without_crops: Batches) -> None:
     """The whole of the process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)    # on Windows it is not handed on
     cv2.setNumThreads(1)    # pictures of some pixels: others would only get in each other's way
-    crops = np.load(file, mmap_mode="r")
-    with contextlib.suppress(BrokenPipeError, ConnectionError):    # nobody asks any more
-        for member, start in plan.parts():
-            steps = range(start, min(start + plan.stretch, plan.steps))
-            made = [make(crops, inside, labels, drawn_from, recipe, plan, member, step) for step in steps]
-            pipe.send(tuple(np.stack(kind) for kind in zip(*made)))
-
-
-def make(crops: np.ndarray, inside: np.ndarray, labels: np.ndarray, drawn_from: Pools, recipe: augmentation.Recipe,
-         plan: Plan, member: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """One batch: half real, half fake, varied anew. uint8 (batch_size, size, size, 3) BGR and uint8 (batch_size,)."""
-    rng = np.random.default_rng([plan.seed, member, step])
-    drawn = draw_rows(drawn_from, plan.batch_size, rng)
-    views = augmentation.batch(crops[drawn], inside[drawn], labels[drawn], rng, plan.size, recipe)
-    return views, labels[drawn].astype(np.uint8)
+    batches = replace(without_crops, crops=np.load(file, mmap_mode="r"))
+    with contextlib.suppress(ConnectionError):    # nobody asks any more
+        for part in batches.parts():
+            pipe.send(batches.part(*part))
 
 
 def pools(labels: np.ndarray, recordings: np.ndarray, rows: np.ndarray) -> Pools:

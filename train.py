@@ -25,11 +25,12 @@ import numpy as np
 from tqdm import tqdm
 
 import augmentation
-import batches
 import crops
 import evaluation
 import livenessnet
+import replay
 from ahead import spread
+from batches import Batches, MakerError, begun, pools
 from evaluation import Rate
 from face_detector import CROP_MARGIN, VIEW_SIDE, reach_within
 from options import Parser, at_least_one, fail, positive
@@ -133,7 +134,7 @@ def run(args: argparse.Namespace) -> int:
         if folds:
             cross_validate(examples, folds, args)
         model, history = train(examples, train_rows, held_rows, args)
-    except batches.MakerError as error:
+    except MakerError as error:
         return fail(str(error))
     # What is judged is what the authenticator will run.
     network = livenessnet.in_opencv(model)
@@ -233,8 +234,6 @@ def load(dataset: Path, margin: float) -> Examples:
 
 def with_simulated_replays(examples: Examples) -> Examples:
     """Beside what there is, a simulated replay of each live crop, at the same second of a recording of its own."""
-    import replay
-
     rng = np.random.default_rng(0)
     live = np.flatnonzero(examples.is_real)
     fakes = [replay.simulate(examples.crops[row], examples.inside[row], examples.margin, rng) for row in live]
@@ -371,14 +370,15 @@ def train(examples: Examples, train_rows: np.ndarray, held_rows: np.ndarray, arg
           show: bool = True):
     """Fit the members and average them; returns the model and the members' mean loss and accuracy after each epoch,
     float (epochs,) under "loss", "accuracy", "val_loss", "val_accuracy". The same seed gives the same run. Raises
-    batches.MakerError.
+    MakerError.
     """
     recordings = len(set(examples.recordings[train_rows]))
     ends = ends_of_epochs(min(len(train_rows), EPOCH_CROPS * recordings), args.batch_size, args.epochs)
-    plan = batches.Plan(args.seed, MEMBERS, ends[-1], STRETCH, args.batch_size, INPUT_SIZE)
-    drawn_from = batches.pools(examples.labels, examples.recordings, train_rows)
-    recipe = recipe_for(examples)
-    with batches.begun(examples.crops, examples.inside, examples.labels, drawn_from, recipe, plan) as made:
+    drawn = Batches(
+        examples.crops, examples.inside, examples.labels, pools(examples.labels, examples.recordings, train_rows),
+        recipe_for(examples), args.seed, MEMBERS, ends[-1], STRETCH, args.batch_size, INPUT_SIZE,
+    )
+    with begun(drawn) as made:
         # The members are trained at the same time, each in one thread: their steps are too small to be shared out.
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
         keras = livenessnet.import_keras()
@@ -522,7 +522,7 @@ class Fit:
         self._learn, self._look, self.taken_apart = learn, look, taken_apart
 
     def learn(self, state: State, step: int, rate: float, views: np.ndarray, classes: np.ndarray):
-        """A step of training, the first is number 0, with a batch as batches.make gives it: the new state, and loss
+        """A step of training, the first is number 0, with a batch as Batches.make gives it: the new state, and loss
         and accuracy before it, float32 (2,)."""
         state, told = self._learn(state, self._tensor(step + 1.0), self._tensor(rate), views, classes)
         return state, told.numpy()
@@ -576,7 +576,7 @@ def fused_normalization(keras):
 
 
 def recipe_for(examples: Examples) -> augmentation.Recipe:
-    """The recipe for crops that are cut that wide: what it varies relative to the crop stays the same."""
+    """The recipe for these crops: what it varies relative to the face stays the same, however wide they are cut."""
     recipe = augmentation.Recipe()
     low, high = (m * examples.margin / recipe.margin for m in recipe.margins)
     # A simulated replay is itself put before another background, and live ones that are look like it: on real

@@ -240,11 +240,10 @@ def original_train(dataset: str, epochs: str) -> dict:
 
 def ours_train(dataset: str, epochs: str) -> dict:
     """train.py as it is, looked at from within: fit_s, and the augmentation's share of the CPU's time in it."""
-    import batches
     import train
 
     spent, asked = {}, []
-    fit, begun = train.train, batches.begun
+    fit, begun = train.train, train.begun
 
     def timed_fit(*args, **options):
         began, cpu_began = time.perf_counter(), time.process_time()
@@ -252,24 +251,23 @@ def ours_train(dataset: str, epochs: str) -> dict:
         spent["fit"], spent["cpu"] = time.perf_counter() - began, time.process_time() - cpu_began
         return fitted
 
-    def noted(*args):
-        asked.append(args)
-        return begun(*args)
+    def noted(batches):
+        asked.append(batches)
+        return begun(batches)
 
-    train.train, batches.begun = timed_fit, noted
+    train.train, train.begun = timed_fit, noted
     with tempfile.TemporaryDirectory() as folder:
         status = train.main(["-d", dataset, "-m", f"{folder}/liveness.model", "-l", f"{folder}/le.pickle",
                              "-p", f"{folder}/plot.png", "--epochs", epochs])
     if status:
         raise SystemExit(status)
     # The batches were made in another process; what they take is measured here, on some of them.
-    (given,), some = asked, 40
-    plan = given[-1]
+    (batches,), some = asked, 40
     cv2.setNumThreads(1)
     began = time.thread_time()
     for number in range(some):
-        batches.make(*given, number % plan.members, number // plan.members)
-    augmentation = (time.thread_time() - began) / some * plan.members * plan.steps
+        batches.make(number % batches.members, number // batches.members)
+    augmentation = (time.thread_time() - began) / some * batches.members * batches.steps
     return {"fit_s": spent["fit"], "augmentation_share": augmentation / (augmentation + spent["cpu"])}
 
 

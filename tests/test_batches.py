@@ -13,50 +13,48 @@ import numpy as np
 import pytest
 
 from augmentation import FAKE, REAL, Recipe
-from batches import MakerError, Plan, begun, draw_rows, make, pools
+from batches import Batches, MakerError, begun, draw_rows, pools
 
-PLAN = Plan(seed=0, members=2, steps=5, stretch=2, batch_size=8, size=24)
 HERE = Path(__file__).resolve().parents[1]
 
 
-def examples(live=20, replayed=20):
-    rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (live + replayed, 96, 96, 3), np.uint8)
-    labels = np.repeat([REAL, FAKE], [live, replayed])
-    inside = np.tile(np.float32([0, 0, 1, 1]), (live + replayed, 1))
-    drawn_from = pools(labels, np.where(labels == REAL, "real/a", "fake/a"), np.arange(len(labels)))
-    return pictures, inside, labels, drawn_from, Recipe()
+def some_batches(**changes):
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 96, 96, 3), np.uint8)
+    labels = np.repeat([REAL, FAKE], 20)
+    drawn_from = pools(labels, np.where(labels == REAL, "real/a", "fake/a"), np.arange(40))
+    return replace(Batches(
+        pictures, np.tile(np.float32([0, 0, 1, 1]), (40, 1)), labels, drawn_from, Recipe(),
+        seed=0, members=2, steps=5, stretch=2, batch_size=8, size=24), **changes)
 
 
 def test_parts_come_in_the_plans_order_and_are_what_make_makes():
-    given = examples()
-    with begun(*given, PLAN) as made:
+    batches = some_batches()
+    with begun(batches) as made:
         parts = list(made)
-    assert list(PLAN.parts()) == [(0, 0), (1, 0), (0, 2), (1, 2), (0, 4), (1, 4)]
+    assert list(batches.parts()) == [(0, 0), (1, 0), (0, 2), (1, 2), (0, 4), (1, 4)]
     assert [len(views) for views, _ in parts] == [2, 2, 2, 2, 1, 1]
-    for (member, start), (views, classes) in zip(PLAN.parts(), parts, strict=True):
+    for (member, start), (views, classes) in zip(batches.parts(), parts, strict=True):
         assert views.shape[1:] == (8, 24, 24, 3) and views.dtype == classes.dtype == np.uint8
         for step, (view, labels) in enumerate(zip(views, classes), start):
-            expected, its_labels = make(*given, PLAN, member, step)
+            expected, its_labels = batches.make(member, step)
             np.testing.assert_array_equal(view, expected)
             np.testing.assert_array_equal(labels, its_labels)
 
 
 def test_each_member_and_each_step_has_a_batch_of_its_own():
-    given = examples()
-    every = [make(*given, replace(PLAN, seed=seed), member, step)[0]
+    every = [some_batches(seed=seed).make(member, step)[0]
              for seed in (0, 1) for member in (0, 1) for step in (0, 1)]
     for number, one in enumerate(every):
         assert not any(np.array_equal(one, other) for other in every[:number])
 
 
 def test_a_batch_shows_both_classes_alike_and_says_which_is_which():
-    pictures, inside, labels, drawn_from, recipe = examples()
-    pictures[labels == FAKE] = 0
-    pictures[labels == REAL] = 255
-    still = replace(recipe, screen_share=0, elsewhere_share=0, gain=0, gamma=0, cast=0, dim_share=0, lift=0,
+    batches = some_batches()
+    batches.crops[batches.labels == FAKE] = 0
+    batches.crops[batches.labels == REAL] = 255
+    still = replace(batches.recipe, screen_share=0, elsewhere_share=0, gain=0, gamma=0, cast=0, dim_share=0, lift=0,
                     noise_share=0, jpeg_share=0)
-    views, classes = make(pictures, inside, labels, drawn_from, still, PLAN, 0, 0)
+    views, classes = replace(batches, recipe=still).make(0, 0)
     assert sorted(classes) == [FAKE] * 4 + [REAL] * 4
     # What is black stays so, whatever its face is exposed like.
     assert (views[classes == FAKE] == 0).all() and views[classes == REAL].min() > 0
@@ -81,14 +79,14 @@ def test_only_the_rows_given_are_drawn():
 
 def test_whoever_stops_asking_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with begun(*examples(), replace(PLAN, steps=10_000)) as made:
+    with begun(some_batches(steps=10_000)) as made:
         next(made)
         assert list(tmp_path.iterdir()) and multiprocessing.active_children()
     assert not list(tmp_path.iterdir()) and not multiprocessing.active_children()
 
 
 def test_a_maker_that_is_gone_is_told_in_one_line():
-    with begun(*examples(), replace(PLAN, steps=10_000)) as made:
+    with begun(some_batches(steps=10_000)) as made:
         next(made)
         (maker,) = multiprocessing.active_children()
         maker.kill()
@@ -100,7 +98,7 @@ def test_a_maker_that_is_gone_is_told_in_one_line():
 def test_no_maker_outlives_a_training_that_is_killed():
     code = ("from tests.test_batches import *\n"
             "if __name__ == '__main__':\n"
-            "    with begun(*examples(), replace(PLAN, steps=10**6)) as made:\n"
+            "    with begun(some_batches(steps=10**6)) as made:\n"
             "        next(made)\n"
             "        print(multiprocessing.active_children()[0].pid, flush=True)\n"
             "        time.sleep(60)\n")
@@ -124,7 +122,7 @@ def test_no_maker_outlives_a_training_that_is_killed():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
 def test_ctrl_c_is_left_to_the_one_that_asks():
-    with begun(*examples(), replace(PLAN, steps=10_000)) as made:
+    with begun(some_batches(steps=10_000)) as made:
         next(made)
         (maker,) = multiprocessing.active_children()
         os.kill(maker.pid, signal.SIGINT)
