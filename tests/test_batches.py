@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import born_with
 
 from augmentation import FAKE, REAL, Recipe
 from batches import Batches, MakerError, begun, draw_rows, pools
@@ -96,13 +97,15 @@ def test_a_maker_that_is_gone_is_told_in_one_line():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
 def test_no_maker_outlives_a_training_that_is_killed():
-    code = ("from tests.test_batches import *\n"
+    code = ("import sys; sys.path.insert(0, 'tests')\n"
+            "from test_batches import *\n"
             "if __name__ == '__main__':\n"
             "    with begun(some_batches(steps=10**6)) as made:\n"
             "        next(made)\n"
             "        print(multiprocessing.active_children()[0].pid, flush=True)\n"
             "        time.sleep(60)\n")
-    trainer = subprocess.Popen([sys.executable, "-c", code], cwd=HERE, stdout=subprocess.PIPE, text=True)
+    trainer = subprocess.Popen([sys.executable, "-c", code], cwd=HERE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               text=True)
     maker = int(trainer.stdout.readline())
     os.kill(maker, 0)
     trainer.kill()
@@ -118,12 +121,14 @@ def test_no_maker_outlives_a_training_that_is_killed():
             break
         assert time.monotonic() < until, "the maker still runs"
         time.sleep(0.1)
+    assert trainer.stderr.read() == ""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
 def test_ctrl_c_is_left_to_the_one_that_asks():
-    with begun(some_batches(steps=10_000)) as made:
-        next(made)
+    with born_with(signal.SIGINT, signal.default_int_handler), begun(some_batches(steps=10_000)) as made:
         (maker,) = multiprocessing.active_children()
+        os.kill(maker.pid, signal.SIGINT)    # before it has come to say what it ignores
+        next(made)
         os.kill(maker.pid, signal.SIGINT)
         assert len(list(zip(range(200), made))) == 200
