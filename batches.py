@@ -26,8 +26,7 @@ import augmentation
 from ahead import Ahead
 
 # In a class a recording of N crops is drawn as often as N to this power: at 0 the ten frames of one incident would
-# make up as much of what is learned as two minutes of video, and after one live incident of another room replays
-# passed that had not before; at 1 one long video would drown all short ones.
+# make up as much of what is learned as two minutes of video, at 1 one long video would drown all short ones.
 RECORDING_WEIGHT = 0.75
 # So many parts are made before they are asked for: 35 MB, and all there are for two recordings.
 PARTS_AHEAD = 64
