@@ -2,17 +2,19 @@
 
 OpenCV's importer trusts what it reads: fuzzed with graphs in which a few numbers, names or operators had been
 changed, one in thirty ended in a segmentation fault, a division by zero or an endless loop, and none of those can be
-caught. LivenessNet needs fourteen operators and no more. So the file is read here, in Python, where nothing worse
+caught. LivenessNet needs fifteen operators and no more. So the file is read here, in Python, where nothing worse
 than an exception can happen, and refused unless it is made of those alone, with shapes and sizes that fit together
 from the input to the output, for any number of faces.
 """
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
-NODE_LIMIT = 1000
-# Three LivenessNets at the largest input, 512 pixels, make 2e10 multiplications of 4e6 values at a time.
+import numpy as np
+
+NODE_LIMIT, MEMBER_LIMIT = 1000, 64
+# Eight LivenessNets side by side have 8.4e6 values at a time at 256 pixels, and three in a row half of it at 512.
 ELEMENT_LIMIT, WORK_LIMIT = 1 << 23, 4e10
 FLOAT, INT32, INT64 = 1, 6, 7
 _BYTES = {FLOAT: 4, INT32: 4, INT64: 8}
@@ -26,7 +28,7 @@ class GraphError(ValueError):
 def check(graph: bytes, input_size: int) -> None:
     """Raise GraphError unless the graph takes float32 (N, input_size, input_size, 3) and gives float32 (N, 2).
 
-    graph: an ONNX model. Looks at everything in it but the values of the weights.
+    graph: an ONNX model. Of the weights, looks only at whether they are numbers.
     """
     try:
         for batch in (1, 5):  # sizes in it are fixed or those of its input: what holds for both, holds for any
@@ -173,6 +175,9 @@ class _Walk:
         if len(raw) != math.prod(shape) * size:
             raise GraphError("weights that do not fill their shape")
         if tensor["type"] == FLOAT:
+            # OpenCV's softmax makes one half of what is not a number, which would pass for a doubtful face.
+            if not np.isfinite(np.frombuffer(raw, "<f4")).all():
+                raise GraphError("weights that are no numbers")
             self._define_floats(_name(tensor["name"]), shape)
             return
         if len(shape) != 1 or shape[0] > 8:
@@ -245,9 +250,17 @@ class _Walk:
     def _softmax(self, names, attributes):
         (name,) = _count(names, 1)
         shape = self.shapes[name]
-        if len(shape) != 2 or attributes not in ({}, {"axis": 1}, {"axis": -1}):
+        last = len(shape) - 1
+        # Of two axes the second is the default.
+        if last not in (1, 2) or attributes.get("axis", 1) not in (last, -1) or not attributes.keys() <= {"axis"}:
             raise GraphError("a Softmax that is not the last layer's")
         return shape, 8
+
+    def _mean(self, names, attributes):
+        _expect(attributes, {"axes": [1], "keepdims": 0}, required=True)
+        (name,) = _count(names, 1)
+        n, members, classes = self.shapes[name]
+        return (n, classes), members
 
     def _broadcast(self, names, attributes):
         _expect(attributes, {})
@@ -266,17 +279,22 @@ class _Walk:
         return tuple(shape[axis] for axis in attributes["perm"]), 1
 
     def _conv(self, names, attributes):
-        _expect(attributes, {"dilations": [1, 1], "strides": [1, 1], "group": 1})
+        """Either 3 by 3 with a margin, or a dense layer: all there is, without one."""
+        _expect(attributes, {"dilations": [1, 1], "strides": [1, 1]}, others={"group", "kernel_shape", "pads"})
         n, channels, height, width = self.shapes[names[0]]
         filters, depth, *kernel = self.shapes[names[1]]
+        group = attributes.get("group", 1)
         biases = [self.shapes[name] for name in names[2:]]
+        dense = attributes.get("pads") == [0, 0, 0, 0]
         sound = (
-            2 <= len(names) <= 3 and depth == channels and kernel == [3, 3] == attributes.get("kernel_shape")
-            and attributes.get("pads") == [1, 1, 1, 1] and biases in ([], [(filters,)])
+            2 <= len(names) <= 3 and biases in ([], [(filters,)])
+            and 1 <= group <= MEMBER_LIMIT and filters % group == 0 and depth * group == channels
+            and kernel == ([height, width] if dense else [3, 3]) == attributes.get("kernel_shape")
+            and (dense or attributes.get("pads") == [1, 1, 1, 1])
         )
         if not sound:
             raise GraphError("an unexpected Conv")
-        return (n, filters, height, width), 9 * channels
+        return (n, filters, *((1, 1) if dense else (height, width))), math.prod(kernel) * depth
 
     def _max_pool(self, names, attributes):
         _expect(attributes, {"strides": [2, 2], "kernel_shape": [2, 2]}, required=True)
@@ -288,9 +306,11 @@ class _Walk:
         _expect(attributes, {})
         data, wanted = _count(names, 2)
         shape, target = self.shapes[data], self.integers[wanted]
-        if len(target) != 2 or target != [shape[0], math.prod(shape[1:])]:
+        flat = target == [shape[0], math.prod(shape[1:])]
+        members = len(target) == 3 and target[0] == 0 and 1 <= target[1] <= MEMBER_LIMIT and target[2] >= 1
+        if not flat and not (members and target[1] * target[2] == math.prod(shape[1:])):
             raise GraphError("an unexpected Reshape")
-        return tuple(target), 1
+        return (shape[0], *target[1:]), 1
 
     def _mat_mul(self, names, attributes):
         _expect(attributes, {})
@@ -304,7 +324,7 @@ _ON_INTEGERS = {"Shape": _Walk._shape, "Gather": _Walk._gather, "Slice": _Walk._
                 "Cast": _Walk._cast}
 _ON_FLOATS = {"Relu": _Walk._same, "Softmax": _Walk._softmax, "Add": _Walk._broadcast, "Mul": _Walk._broadcast,
               "Transpose": _Walk._transpose, "Conv": _Walk._conv, "MaxPool": _Walk._max_pool,
-              "Reshape": _Walk._reshape, "MatMul": _Walk._mat_mul}
+              "Reshape": _Walk._reshape, "ReduceMean": _Walk._mean, "MatMul": _Walk._mat_mul}
 
 
 def _count(names: list[str], count: int) -> list[str]:
@@ -313,12 +333,12 @@ def _count(names: list[str], count: int) -> list[str]:
     return names
 
 
-def _expect(attributes: dict, values: dict, required: bool = False) -> None:
-    """Those of the attributes that are named in values must have these values."""
+def _expect(attributes: dict, values: dict, required: bool = False, others: Set[str] = frozenset()) -> None:
+    """The attributes must have these values, where they are there; none but them and the others may be."""
     for name, value in values.items():
         if attributes.get(name, None if required else value) != value:
             raise GraphError("an unexpected attribute")
-    if not required and not attributes.keys() <= values.keys() | {"pads", "kernel_shape"}:
+    if not attributes.keys() <= values.keys() | others:
         raise GraphError("an unexpected attribute")
 
 

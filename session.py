@@ -1,6 +1,5 @@
 """A session before one camera or file: look, act on a verdict, show, until something ends it."""
 
-import contextlib
 import logging
 import os
 import sys
@@ -44,8 +43,9 @@ def watch(source, found: Iterator[tuple], authenticator: Authenticator, alerts: 
           recorder: "Recorder | None", ending: Ending, stop) -> tuple[Look | None, float]:
     """The frame loop. Returns the last look, None without any, and its time.
 
-    found: what look_for_faces() returned for the source; closed at the end. stop: the session ends after the frame at
-        hand once stop.asked is true.
+    found: what look_for_faces() returned for the source. Left open: to close it is to wait for the frame in the
+        making, and the answer is not to wait for that.
+    stop: the session ends after the frame at hand once stop.asked is true.
     Raises SourceError when the camera is lost for too long.
     """
     look, time_s, state = None, 0.0, CHECKING
@@ -56,49 +56,47 @@ def watch(source, found: Iterator[tuple], authenticator: Authenticator, alerts: 
 
         boxes = SmoothBoxes()
     began = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(contextlib.closing(found))
-        for index, time_s, frame, faces in found:
-            if source.live and source.lost_s > ending.camera_timeout_s:
-                raise SourceError(f"{source.name}: no picture for {ending.camera_timeout_s:g} s (--camera-timeout); "
-                                  "is it still connected?")
-            look = authenticator.judge(time_s, frame, faces)
-            if look.sentence:
-                log.info("challenge: %s", look.sentence)
-                # A prompt that came late would be worse than none.
-                alerts.say(look.sentence, overtake=True)
-            if look.state != state:
-                state = look.state
-                log.info("%s at %.2f s of %s", state, time_s, source.name)
-                if state != CHECKING and not ending.once:
-                    tell(f"{source.name}: {state} after {time_s:.2f} s")
-            if state == AUTHORIZED and greeted != look.visit:
-                greeted = look.visit
-                alerts.authorized(look.score)
-            # Asked again while it lasts: a visit that began within the cool-down is reported after it.
-            if state == UNAUTHORIZED and reported != look.visit and alerts.ready and is_reportable(frame, look):
-                reported = look.visit
-                report(alerts, authenticator, frame, look, source.name)
+    for index, time_s, frame, faces in found:
+        if source.live and source.lost_s > ending.camera_timeout_s:
+            raise SourceError(f"{source.name}: no picture for {ending.camera_timeout_s:g} s (--camera-timeout); "
+                              "is it still connected?")
+        look = authenticator.judge(time_s, frame, faces)
+        if look.sentence:
+            log.info("challenge: %s", look.sentence)
+            # A prompt that came late would be worse than none.
+            alerts.say(look.sentence, overtake=True)
+        if look.state != state:
+            state = look.state
+            log.info("%s at %.2f s of %s", state, time_s, source.name)
+            if state != CHECKING and not ending.once:
+                tell(f"{source.name}: {state} after {time_s:.2f} s")
+        if state == AUTHORIZED and greeted != look.visit:
+            greeted = look.visit
+            alerts.authorized(look.score)
+        # Asked again while it lasts: a visit that began within the cool-down is reported after it.
+        if state == UNAUTHORIZED and reported != look.visit and alerts.ready and is_reportable(frame, look):
+            reported = look.visit
+            report(alerts, authenticator, frame, look, source.name)
 
-            if recorder or window:
-                trouble = source.trouble if source.live else ""
-                # A camera that is merely slow goes on showing its last picture.
-                picture = frame if frame is not None or trouble else picture
-                view = what_to_show(look, boxes.update(time_s, look.faces), trouble, alerts)
-            if recorder:
-                recorder.put(time_s, picture, view, score_rows(index, time_s, look))
-            if window:
-                # A file plays at its own pace where somebody watches, and as fast as it can elsewhere.
-                wait_s = 0 if source.live else max(0, time_s - (time.monotonic() - began))
-                if frame is not None:
-                    pace.tick()
-                view = replace(view, fps=0 if trouble else pace.fps)
-                if not window.show(picture, view, wait_s, mirror=source.live):
-                    break
-            if (ending.once and state != CHECKING) or stop.asked:
+        if recorder or window:
+            trouble = source.trouble if source.live else ""
+            # A camera that is merely slow goes on showing its last picture.
+            picture = frame if frame is not None or trouble else picture
+            view = what_to_show(look, boxes.update(time_s, look.faces), trouble, alerts)
+        if recorder:
+            recorder.put(time_s, picture, view, score_rows(index, time_s, look))
+        if window:
+            # A file plays at its own pace where somebody watches, and as fast as it can elsewhere.
+            wait_s = 0 if source.live else max(0, time_s - (time.monotonic() - began))
+            if frame is not None:
+                pace.tick()
+            view = replace(view, fps=0 if trouble else pace.fps)
+            if not window.show(picture, view, wait_s, mirror=source.live):
                 break
-            if ending.timeout_s and time_s >= ending.timeout_s:
-                break
+        if (ending.once and state != CHECKING) or stop.asked:
+            break
+        if ending.timeout_s and time_s >= ending.timeout_s:
+            break
     return look, time_s
 
 

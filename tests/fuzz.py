@@ -89,7 +89,7 @@ JSON = st.recursive(
 OPERATORS = ["Pad", "Resize", "Gemm", "Concat", "Slice", "If", "Loop", "LSTM", "Expand", "Tile", "ConstantOfShape",
              "Gather", "Split", "Einsum", "Transpose", "ConvTranspose", "Flatten", "Squeeze", "Unsqueeze",
              "NonZero", "TopK", "Range", "Where", "ScatterND", "GRU", "Attention", "MatMul", "ReduceSum",
-             "Upsample", "Softmax", "Conv", "Reshape", "MaxPool", "Add", "Mul", "Relu", "Shape", "Cast"]
+             "Upsample", "Softmax", "Conv", "Reshape", "MaxPool", "Add", "Mul", "Relu", "Shape", "Cast", "ReduceMean"]
 ATTRIBUTES = ["axis", "axes", "perm", "pads", "group", "strides", "dilations", "kernel_shape", "to", "auto_pad"]
 
 
@@ -286,7 +286,8 @@ class Genuine(bytes):
 
 
 def genuine_models(folder: Path) -> list[bytes]:
-    """Small, untrained networks: one, and the mean of two."""
+    """Small, untrained networks: one, and the mean of two, that also as our earlier versions wrote it."""
+    import earlier_graphs
     import livenessnet
 
     livenessnet.import_keras().utils.set_random_seed(1)
@@ -298,42 +299,8 @@ def genuine_models(folder: Path) -> list[bytes]:
     for model in (build(16, 16, 3, 2), pair):
         livenessnet.save(model, folder / "genuine.model", livenessnet.LABELS, details)
         archives.append(Genuine((folder / "genuine.model").read_bytes()))
-    return [*archives, as_written_before(archives[0])]
-
-
-def as_written_before(archive: bytes) -> Genuine:
-    """The archive as if tf2onnx had exported its graph, as for our first models: with another way to flatten."""
-    import onnx
-    from onnx import helper, numpy_helper
-
-    with zipfile.ZipFile(io.BytesIO(archive)) as old:
-        members = {name: old.read(name) for name in old.namelist()}
-    model = onnx.load_from_string(members["liveness.onnx"])
-    graph = model.graph
-    concat = next(node for node in graph.node if node.op_type == "Concat")
-    reshape = next(node for node in graph.node if node.op_type == "Reshape")
-    size = next(tensor for tensor in graph.initializer if tensor.name == concat.input[1])
-    constants = {"order": np.array([0, 2, 3, 1]), "0": np.array([0], np.int32), "1": np.array([1], np.int32),
-                 "size": numpy_helper.to_array(size).astype(np.int32)}
-    graph.initializer.extend(numpy_helper.from_array(value, "b/" + name) for name, value in constants.items())
-    chain = [helper.make_node("Transpose", [reshape.input[0]], ["b/t:0"], perm=[0, 2, 3, 1]),
-             helper.make_node("Shape", [reshape.input[0]], ["b/shape"]),
-             helper.make_node("Gather", ["b/shape", "b/order"], ["b/gather"]),
-             helper.make_node("Cast", ["b/gather"], ["b/cast"], to=6),
-             helper.make_node("Slice", ["b/cast", "b/0", "b/1", "b/0"], ["b/slice"]),
-             helper.make_node("Concat", ["b/slice", "b/size"], ["b/concat"], axis=0),
-             helper.make_node("Cast", ["b/concat"], ["b/cast__7"], to=7),
-             helper.make_node("Reshape", ["b/t:0", "b/cast__7"], list(reshape.output))]
-    at = list(graph.node).index(reshape)
-    nodes = [node for node in graph.node if node not in (concat, reshape)]
-    del graph.node[:]
-    graph.node.extend([*nodes[: at - 1], *chain, *nodes[at - 1 :]])
-    members["liveness.onnx"] = model.SerializeToString()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as new:
-        for name, data in members.items():
-            new.writestr(name, data)
-    return Genuine(packed.getvalue())
+    return [*archives, *(Genuine(earlier_graphs.rewritten(archives[1], form))
+                         for form in (earlier_graphs.SECOND, earlier_graphs.FIRST))]
 
 
 def genuine_hdf5(folder: Path) -> list[bytes]:

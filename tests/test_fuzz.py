@@ -10,6 +10,7 @@ import zipfile
 import zlib
 
 import cv2
+import earlier_graphs
 import fuzz
 import numpy as np
 import pytest
@@ -75,16 +76,27 @@ def test_the_fuzzer_notices_what_it_is_there_for(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def graph(tmp_path_factory) -> bytes:
-    """Of one LivenessNet for 16 pixels, in the older of the two ways to write it, which has more operators."""
-    archives = fuzz.genuine_models(tmp_path_factory.mktemp("genuine"))
-    with zipfile.ZipFile(io.BytesIO(archives[-1])) as members:
-        return fuzz.Genuine(members.read("liveness.onnx"))
+def graphs(tmp_path_factory) -> list[bytes]:
+    """Of the mean of two LivenessNets for 16 pixels: as they are written now, and in the earliest form, which has
+    other operators."""
+    _, now, _, first = fuzz.genuine_models(tmp_path_factory.mktemp("genuine"))
+    graphs = []
+    for archive in (now, first):
+        with zipfile.ZipFile(io.BytesIO(archive)) as members:
+            graphs.append(fuzz.Genuine(members.read("liveness.onnx")))
+    return graphs
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.fixture
+def graph(graphs) -> bytes:
+    return graphs[0]
+
+
+@pytest.mark.parametrize("form", [0, 1])
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=fuzz.st.data())
-def test_a_changed_graph_is_sound_or_refused(graph, data):
+def test_a_changed_graph_is_sound_or_refused(graphs, form, data):
+    graph = graphs[form]
     try:
         onnx_graph.check(data.draw(fuzz.changed_graph(graph)), 16)
     except onnx_graph.GraphError as error:
@@ -121,17 +133,19 @@ def set_attribute(kind: str, name: str, value):
     return change
 
 
-@pytest.mark.parametrize("change", [
-    set_attribute("Conv", "group", 0), set_attribute("Conv", "strides", [0, 0]),
-    set_attribute("Conv", "pads", [1 << 30] * 4),
+ANY_FORM = [
+    set_attribute("Conv", "group", 0), set_attribute("Conv", "group", 3), set_attribute("Conv", "group", -1),
+    set_attribute("Conv", "strides", [0, 0]), set_attribute("Conv", "strides", [2, 2]),
+    set_attribute("Conv", "pads", [1 << 30] * 4), set_attribute("Conv", "pads", [0, 0, 0, 0]),
     set_attribute("MaxPool", "strides", [0, 0]), set_attribute("MaxPool", "kernel_shape", [0, 0]),
-    set_attribute("Transpose", "perm", [0, 9, 1, 2]), set_attribute("Cast", "to", 99),
-    set_attribute("Concat", "axis", 7),
-    set_attribute("Softmax", "axis", 9),
+    set_attribute("MaxPool", "pads", [9, 9, 9, 9]), set_attribute("MaxPool", "ceil_mode", 1),
+    set_attribute("Transpose", "perm", [0, 9, 1, 2]),
+    set_attribute("Softmax", "axis", 9), set_attribute("Softmax", "axis", 0), set_attribute("Relu", "axis", 0),
     lambda graph: setattr(node(graph, "Relu"), "op_type", "Loop"),
     lambda graph: setattr(node(graph, "Relu"), "domain", "com.example"),
     lambda graph: node(graph, "Relu").input.__setitem__(0, graph.output[0].name),
-    lambda graph: node(graph, "MatMul").input.append("x"),
+    lambda graph: node(graph, "Add").input.append("x"),
+    lambda graph: node(graph, "Conv").input.append("x"),
     lambda graph: graph.initializer[0].dims.__setitem__(0, 1 << 40),
     lambda graph: graph.initializer[0].dims.append(0),
     lambda graph: setattr(filters(graph), "raw_data", filters(graph).raw_data[:-4]),
@@ -143,10 +157,50 @@ def set_attribute(kind: str, name: str, value):
     lambda graph: graph.input.append(graph.input[0]),
     lambda graph: graph.output[0].type.tensor_type.shape.dim.pop(),
     lambda graph: graph.sparse_initializer.add(),
+]
+AS_NOW = [
+    set_attribute("ReduceMean", "axes", [0]), set_attribute("ReduceMean", "axes", [1, 2]),
+    set_attribute("ReduceMean", "keepdims", 1), set_attribute("Softmax", "axis", 1),
+    lambda graph: graph.node.remove(node(graph, "ReduceMean")),
+    *(lambda graph, sizes=sizes: sizes_of_reshape(graph, sizes)
+      for sizes in ([0, 0, 2], [0, -1, 2], [0, 2, 3], [1, 2, 2], [0, 2, 1 << 40], [0, 1, 4], [0, 4])),
+    # Every group of the second layer's filters beyond its end.
+    lambda graph: grouped(graph).attribute.remove(next(a for a in grouped(graph).attribute if a.name == "group")),
+    lambda graph: next(a for a in grouped(graph).attribute if a.name == "group").__setattr__("i", 1),
+    lambda graph: next(a for a in grouped(graph).attribute if a.name == "group").__setattr__("i", 4),
+    lambda graph: next(a for a in dense(graph).attribute if a.name == "kernel_shape").ints.__setitem__(0, 3),
+    lambda graph: next(a for a in dense(graph).attribute if a.name == "pads").ints.__setitem__(3, 1),
+]
+AS_FIRST = [
+    set_attribute("Cast", "to", 99), set_attribute("Concat", "axis", 7), set_attribute("Gather", "axis", 1),
+    lambda graph: node(graph, "MatMul").input.append("x"),
+]
+
+
+def sizes_of_reshape(graph, sizes: list[int]) -> None:
+    from onnx import numpy_helper
+
+    old = next(tensor for tensor in graph.initializer if tensor.name == node(graph, "Reshape").input[1])
+    old.CopyFrom(numpy_helper.from_array(np.array(sizes), old.name))
+
+
+def grouped(graph):
+    """The second convolution, the first of two groups."""
+    return [node for node in graph.node if node.op_type == "Conv"][1]
+
+
+def dense(graph):
+    """The convolution that covers all there is."""
+    return [node for node in graph.node if node.op_type == "Conv"][4]
+
+
+@pytest.mark.parametrize(("form", "change"), [
+    *((form, change) for form in (0, 1) for change in ANY_FORM),
+    *((0, change) for change in AS_NOW), *((1, change) for change in AS_FIRST),
 ])
-def test_a_graph_that_opencv_might_stumble_over_is_refused(graph, change):
+def test_a_graph_that_opencv_might_stumble_over_is_refused(graphs, form, change):
     with pytest.raises(onnx_graph.GraphError):
-        onnx_graph.check(edited(graph, change), 16)
+        onnx_graph.check(edited(graphs[form], change), 16)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 40, b"\x3a\xff\xff\xff\xff\x0f", b"\x3a\x00", b"\x08"])
@@ -161,15 +215,20 @@ def test_graphs_are_sound_for_their_own_input_only(graph):
         onnx_graph.check(graph, 32)
 
 
-def test_archives_of_our_earlier_versions_are_read(trained, tmp_path):
-    """Those whose graph tf2onnx exported."""
+@pytest.mark.parametrize("form", [earlier_graphs.FIRST, earlier_graphs.SECOND])
+def test_archives_of_our_earlier_versions_say_the_same(trained, tmp_path, form):
     path = tmp_path / "old.model"
-    path.write_bytes(fuzz.as_written_before(trained.model.read_bytes()))
+    path.write_bytes(earlier_graphs.rewritten(trained.model.read_bytes(), form))
     with zipfile.ZipFile(path) as members:
-        assert b"Gather" in members.read("liveness.onnx")
-    network = livenessnet.load(path, trained.le)
-    scores = network.p_real(np.zeros((3, network.input_size, network.input_size, 3), np.uint8))
-    assert scores.shape == (3,) and np.ptp(scores) == 0
+        graph = members.read("liveness.onnx")
+    assert b"MatMul" in graph and b"ReduceMean" not in graph
+    assert (b"Gather" in graph) == (form == earlier_graphs.FIRST)
+    before, now = livenessnet.load(path, trained.le), livenessnet.load(trained.model, trained.le)
+    crops = np.random.default_rng(0).integers(0, 256, (3, now.input_size, now.input_size, 3), np.uint8)
+    crops[0] //= 4
+    scores = now.p_real(crops)
+    assert np.ptp(scores) > 1e-3
+    assert np.abs(before.p_real(crops) - scores).max() < livenessnet.TOLERANCE
 
 
 def packed(path, graph: bytes, details: bytes, kind: int = zipfile.ZIP_STORED, announced: int | None = None):

@@ -20,7 +20,7 @@ def used(network, rng):
     return network
 
 
-@pytest.mark.parametrize(("members", "side"), [(1, 32), (3, 48), (2, 33)])
+@pytest.mark.parametrize(("members", "side"), [(1, 32), (3, 48), (2, 33), (8, 24)])
 def test_opencv_makes_of_the_graph_what_keras_makes_of_the_network(members, side):
     keras.utils.set_random_seed(members)
     rng = np.random.default_rng(members)
@@ -51,3 +51,11 @@ def test_a_network_of_other_layers_is_refused_in_one_line(layer, tmp_path):
     with pytest.raises(livenessnet.ModelError, match="no LivenessNet") as error:
         livenessnet.save(model, path, livenessnet.LABELS, {"margin": 1, "calibration": {"scale": 1, "offset": 0}})
     assert "\n" not in str(error.value) and not path.exists()
+
+
+def test_members_that_differ_cannot_lie_side_by_side():
+    small = LivenessNet.build(32, 32, 3, 2)
+    large = keras.Sequential([keras.Input((32, 32, 3)), keras.layers.Flatten(),
+                              keras.layers.Dense(2, activation="softmax")])
+    with pytest.raises(onnx_writer.UnknownLayer, match="differ"):
+        onnx_writer.write(LivenessNet.average([small, large]))
