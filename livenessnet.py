@@ -427,9 +427,8 @@ def _member(path: Path, members: zipfile.ZipFile, name: str, limit: int) -> byte
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ModelError(f"{path}: {name} in it is packed as train.py does not; train it again")
     with members.open(info) as member:
-        # Not read() without a size: that unpacks all there is before it looks at the size announced. Once more than
-        # needed: the checksum is looked at where the end is met.
-        data = member.read(info.file_size) + member.read(1)
+        # Not read() without a size: that unpacks all there is before it looks at the size announced.
+        data = member.read(info.file_size)
     if len(data) != info.file_size:
         raise EOFError
     return data

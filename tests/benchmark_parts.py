@@ -8,7 +8,6 @@ import json
 import math
 import os
 import platform
-import shutil
 import statistics
 import sys
 import tempfile
@@ -182,14 +181,17 @@ def ours_gather_stages(video: str, folder: str) -> dict:
 # --- The original's way ---
 
 
-def original_loop(video: str, model: str, started: str, limit: str) -> dict:
+def original_loop(video: str, started: str, limit: str) -> dict:
     """Every frame resized and drawn on, every face to model.predict. first_result_s: since the process' start."""
     import imutils
 
+    import livenessnet
     from face_detector import FaceDetector, cut
 
-    network, detector = original_network(model), FaceDetector(WEIGHTS)
-    side = network.input_shape[1]
+    livenessnet.import_keras()
+    side = 32
+    # Untrained: what it says takes no longer.
+    network, detector = livenessnet.LivenessNet.build(side, side, 3, 2), FaceDetector(WEIGHTS)
     capture, frames, first = cv2.VideoCapture(video), 0, None
     began, cpu_began = time.perf_counter(), time.process_time()
     while frames < int(limit) and (read := capture.read())[0]:
@@ -204,17 +206,6 @@ def original_loop(video: str, model: str, started: str, limit: str) -> dict:
             cv2.rectangle(frame, (left, top), (right, bottom), (0, 0, 255), 2)
     wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_began
     return {"fps": frames / wall_s, "cpu_s_per_minute": cpu_s / frames * CAMERA_FPS * 60, "first_result_s": first}
-
-
-def original_network(model: str):
-    """The Keras half of our archive."""
-    import livenessnet
-
-    keras = livenessnet.import_keras()
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, "model.keras")  # Keras loads no other name
-        shutil.copyfile(model, copy)
-        return keras.models.load_model(copy, compile=False)
 
 
 def original_train(dataset: str, epochs: str) -> dict:

@@ -4,6 +4,7 @@ import csv
 import json
 import threading
 import time
+import zipfile
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from conftest import WEIGHTS
 import crops
 import gather_examples
 import livenessnet
+import train
 from ahead import Ahead, spread
 from authenticator import Authenticator, find
 from face_detector import FaceDetector, cut
@@ -193,3 +195,16 @@ def test_the_benchmark_can_still_measure_what_it_says(name, run, sample, trained
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert all(value > 0 for value in figures.values()), figures
+
+
+def test_the_bare_script_looks_at_as_many_frames_as_a_first_verdict_takes(run, sample, trained, tmp_path):
+    graph = tmp_path / "liveness.onnx"
+    with zipfile.ZipFile(trained.model) as members:
+        graph.write_bytes(members.read("liveness.onnx"))
+    bare = run("tests/bare_start.py", sample.real, next(WEIGHTS.glob("*.onnx")), graph, train.INPUT_SIZE)
+    assert bare.returncode == 0, bare.stderr
+    done = run("liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS, "--source", sample.real,
+               "--once", "--json", "--no-display", "--no-voice")
+    with open_source(str(sample.real)) as source:
+        until = json.loads(done.stdout)["time_s"] * source.fps
+    assert bare.stdout == f"{round(until) + 1} frames\n"

@@ -140,7 +140,8 @@ ANY_FORM = [
     set_attribute("MaxPool", "strides", [0, 0]), set_attribute("MaxPool", "kernel_shape", [0, 0]),
     set_attribute("MaxPool", "pads", [9, 9, 9, 9]), set_attribute("MaxPool", "ceil_mode", 1),
     set_attribute("Transpose", "perm", [0, 9, 1, 2]),
-    set_attribute("Softmax", "axis", 9), set_attribute("Softmax", "axis", 0), set_attribute("Relu", "axis", 0),
+    set_attribute("Softmax", "to", 1), set_attribute("Softmax", "axis", 9), set_attribute("Softmax", "axis", 0),
+    set_attribute("Relu", "axis", 0),
     lambda graph: setattr(node(graph, "Relu"), "op_type", "Loop"),
     lambda graph: setattr(node(graph, "Relu"), "domain", "com.example"),
     lambda graph: node(graph, "Relu").input.__setitem__(0, graph.output[0].name),
@@ -201,6 +202,58 @@ def dense(graph):
 def test_a_graph_that_opencv_might_stumble_over_is_refused(graphs, form, change):
     with pytest.raises(onnx_graph.GraphError):
         onnx_graph.check(edited(graphs[form], change), 16)
+
+
+def small(group=1, filters=4, kernel=3, pads=1, last_kernel=16, last_pads=0, sizes=(0, 1, 2), early=False,
+          **mean) -> bytes:
+    """Three layers, the last of which covers all there is; what it is not told is as it should be."""
+    from onnx import helper, numpy_helper
+
+    constants = {
+        "first": np.ones((4, 3, 3, 3)), "second": np.ones((filters, 4 // group, kernel, kernel)),
+        "last": np.ones((2, filters, last_kernel, last_kernel)),
+    }
+    tensors = [numpy_helper.from_array(value.astype(np.float32), name) for name, value in constants.items()]
+    tensors.append(numpy_helper.from_array(np.array(sizes), "sizes"))
+    layers = [
+        ("Transpose", [], {"perm": [0, 3, 1, 2]}),
+        ("Conv", ["first"], {"kernel_shape": [3, 3], "pads": [1] * 4}),
+        ("Conv", ["second"], {"kernel_shape": [kernel] * 2, "pads": [pads] * 4, "group": group}),
+        ("Conv", ["last"], {"kernel_shape": [last_kernel] * 2, "pads": [last_pads] * 4}),
+        ("Reshape", ["sizes"], {}),
+        ("Softmax", [], {"axis": 3 if early else 2}),
+        ("ReduceMean", [], {"axes": [1], "keepdims": 0} | mean),
+    ]
+    if early:
+        layers[4:6] = layers[5], layers[4]
+    names = ["input", *"abcdef", "output"]
+    nodes = [helper.make_node(kind, [before, *others], [after], **attributes)
+             for (kind, others, attributes), before, after in zip(layers, names[:-1], names[1:], strict=True)]
+    ends = [helper.make_tensor_value_info(name, 1, ["faces", *shape])
+            for name, shape in (("input", (16, 16, 3)), ("output", (2,)))]
+    whole = helper.make_graph(nodes, "small", ends[:1], ends[1:], tensors)
+    return helper.make_model(whole, opset_imports=[helper.make_opsetid("", 15)], ir_version=8).SerializeToString()
+
+
+@pytest.mark.parametrize("sound", [{}, {"group": 2}, {"group": 4, "filters": 8}])
+def test_a_small_graph_is_sound_and_runs(sound):
+    graph = small(**sound)
+    onnx_graph.check(graph, 16)
+    network = cv2.dnn.readNetFromONNX(np.frombuffer(graph, np.uint8))
+    network.setInput(np.ones((3, 16, 16, 3), np.float32))
+    assert np.allclose(network.forward(), 0.5) and network.forward().shape == (3, 2)
+
+
+@pytest.mark.parametrize("wrong", [
+    {"group": 2, "filters": 5}, {"group": 4, "filters": 6}, {"kernel": 5}, {"kernel": 1}, {"kernel": 1, "pads": 0},
+    {"kernel": 3, "pads": 0}, {"last_kernel": 14}, {"last_kernel": 15}, {"last_kernel": 16, "last_pads": 1},
+    {"early": True}, {"sizes": (0, 2, 2)}, {"sizes": (0, 2, 1)}, {"sizes": (0, -1, -2)}, {"sizes": (0, 1, -1)},
+    {"sizes": (1, 1, 2)}, {"sizes": (0, 1, 2, 1)},
+    {"sizes": (2, 1)}, {"axes": None}, {"keepdims": None}, {"axes": [0]}, {"axes": [-1]}, {"noop_with_empty_axes": 1},
+], ids=str)
+def test_a_small_graph_whose_parts_do_not_fit_is_refused(wrong):
+    with pytest.raises(onnx_graph.GraphError):
+        onnx_graph.check(small(**wrong), 16)
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 40, b"\x3a\xff\xff\xff\xff\x0f", b"\x3a\x00", b"\x08"])
@@ -272,6 +325,23 @@ def test_a_bomb_that_lies_about_its_size_is_not_unpacked(trained, tmp_path):
 def test_archives_are_only_packed_as_train_packs_them(trained, graph, tmp_path, kind):
     with pytest.raises(ModelError, match="packed"):
         livenessnet.load(packed(tmp_path / "x.model", graph, b"{}", kind), trained.le)
+
+
+@pytest.mark.parametrize("kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("name", ["liveness.onnx", "liveness.json"])
+def test_what_does_not_match_its_checksum_is_not_used(trained, tmp_path, kind, name):
+    with zipfile.ZipFile(trained.model) as members:
+        path = packed(tmp_path / "x.model", members.read("liveness.onnx"), members.read("liveness.json"), kind)
+    livenessnet.load(path, trained.le)
+    data = bytearray(path.read_bytes())
+    for signature, offset, name_at in ((b"PK\1\2", 16, 46), (b"PK\3\4", 14, 30)):
+        at = data.find(signature)
+        while data[at + name_at : at + name_at + len(name)] != name.encode():
+            at = data.find(signature, at + 1)
+        data[at + offset] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match="damaged"):
+        livenessnet.load(path, trained.le)
 
 
 def test_details_that_are_a_book_are_not_read(trained, graph, tmp_path):
