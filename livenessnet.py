@@ -442,9 +442,11 @@ def _check_details(path: Path, details: dict) -> None:
         sound = isinstance(values, list) and 0 < len(values) < 100
         return sound and all(number(value, low, high) for value in values)
 
-    def offsets(reach, offset):
-        if not isinstance(offset, list):    # the same for every reach, as before there were several
+    def offsets(calibration):
+        offset = calibration.get("offset")
+        if "reach" not in calibration:      # the same everywhere, as before there were several
             return number(offset, -1e6, 1e6)
+        reach = calibration["reach"]
         rising = numbers(reach, 0, 1e6) and all(low < high for low, high in zip(reach, reach[1:]))
         return rising and numbers(offset, -1e6, 1e6) and len(offset) == len(reach)
 
@@ -457,7 +459,7 @@ def _check_details(path: Path, details: dict) -> None:
         and isinstance(details.get("input_size"), int) and number(details["input_size"], 8, 512)
         and number(details.get("margin"), 0.5, 10)
         and number(calibration.get("scale"), 1e-6, 1e6)
-        and offsets(calibration.get("reach"), calibration.get("offset"))
+        and offsets(calibration)
     )
     if not sound:
         raise ModelError(f"{path}: written by another version, or damaged; train it again with train.py")

@@ -147,6 +147,8 @@ def test_what_is_no_model_is_refused_in_one_line(trained, tmp_path):
     {"calibration": {"scale": 1, "offset": [0.1]}}, {"calibration": {"scale": 1, "reach": [], "offset": []}},
     {"calibration": {"scale": 1, "reach": [0.5, 1], "offset": [0.1]}},
     {"calibration": {"scale": 1, "reach": [1, 1], "offset": [0.1, 0.2]}},
+    {"calibration": {"scale": 1, "reach": [0.5, 1], "offset": 0.1}},
+    {"calibration": {"scale": 1, "reach": None, "offset": 0.1}},
     {"calibration": {"scale": 1, "reach": [0.5, "1"], "offset": [0.1, 0.2]}},
     {"calibration": {"scale": 1, "reach": [0.5, 1], "offset": [0.1, None]}},
 ])
