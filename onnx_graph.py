@@ -31,8 +31,9 @@ def check(graph: bytes, input_size: int) -> None:
     graph: an ONNX model. Of the weights, looks only at whether they are numbers.
     """
     try:
+        parts = _Parts(graph, input_size)
         for batch in (1, 5):  # sizes in it are fixed or those of its input: what holds for both, holds for any
-            _Walk(graph, input_size, batch)
+            _Walk(parts, input_size, batch)
     except GraphError:
         raise
     except (IndexError, KeyError, TypeError, ValueError) as error:
@@ -115,13 +116,14 @@ def _name(value: memoryview) -> str:
 # --- ONNX: https://onnx.ai/onnx/api/classes.html ---
 
 
-class _Walk:
-    """Goes through a graph from the input to the output, knowing the shape of every tensor.
+class _Parts:
+    """What a graph is made of, each part sound by itself.
 
-    shapes: of floating-point tensors; integers: the values of the others, which are all constants or sizes.
+    constants: (name, shape, values), values only of integers. nodes: (operator, names of inputs, attributes, name of
+    the output). input, output: names.
     """
 
-    def __init__(self, data: bytes, input_size: int, batch: int):
+    def __init__(self, data: bytes, input_size: int):
         model = _message(memoryview(data), {1: "ir", 2: "producer", 3: "version", 4: "domain", 5: "number", 6: "doc",
                                             7: "graph"}, {8: "opsets", 14: "metadata"})
         if not 3 <= model["ir"] <= 20:
@@ -131,17 +133,10 @@ class _Walk:
                          {1: "nodes", 5: "tensors"})
         if len(graph["nodes"]) > NODE_LIMIT or len(graph["tensors"]) > NODE_LIMIT:
             raise GraphError("far too many parts")
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.integers: dict[str, list[int]] = {}
-        self.work = 0.0
-        self.names: set[str] = set()
-        for tensor in graph["tensors"]:
-            self._constant(tensor)
-        self._define_floats(_value(graph["input"], [input_size, input_size, 3]), (batch, input_size, input_size, 3))
-        for node in graph["nodes"]:
-            self._node(node)
-        if self.shapes[_value(graph["output"], [2])] != (batch, 2):
-            raise GraphError("an output of another shape")
+        self.constants = [self._constant(tensor) for tensor in graph["tensors"]]
+        self.nodes = [self._node(node) for node in graph["nodes"]]
+        self.input = _value(graph["input"], [input_size, input_size, 3])
+        self.output = _value(graph["output"], [2])
 
     @staticmethod
     def _check_opsets(opsets: list) -> None:
@@ -150,6 +145,65 @@ class _Walk:
             domain = bytes(entry.get("domain", b""))
             if domain not in (b"", b"ai.onnx.ml") or not 1 <= entry["version"] <= 30:
                 raise GraphError("operators of another kind")
+
+    @staticmethod
+    def _constant(data: memoryview) -> tuple[str, tuple[int, ...], list[int] | None]:
+        tensor = _message(data, {2: "type", 8: "name", 9: "raw", 12: "doc"}, {1: "dims"})
+        name, shape, raw = _name(tensor["name"]), tuple(_integers(tensor["dims"])), tensor["raw"]
+        if len(shape) > 4 or not all(1 <= side <= ELEMENT_LIMIT for side in shape):
+            raise GraphError("weights of an impossible shape")
+        size = _BYTES[tensor["type"]]
+        if len(raw) != math.prod(shape) * size:
+            raise GraphError("weights that do not fill their shape")
+        if tensor["type"] == FLOAT:
+            # OpenCV's softmax makes one half of what is not a number, which would pass for a doubtful face.
+            if not np.isfinite(np.frombuffer(raw, "<f4")).all():
+                raise GraphError("weights that are no numbers")
+            return name, shape, None
+        if len(shape) != 1 or shape[0] > 8:
+            raise GraphError("too many sizes")
+        return name, shape, [int.from_bytes(raw[at : at + size], "little", signed=True)
+                             for at in range(0, len(raw), size)]
+
+    @staticmethod
+    def _node(data: memoryview) -> tuple[str, list[str], dict, str]:
+        node = _message(data, {3: "name", 4: "kind", 6: "doc", 7: "domain"},
+                        {1: "inputs", 2: "outputs", 5: "attributes"})
+        if len(node.get("domain", b"")) or len(node["outputs"]) != 1:
+            raise GraphError("an operator of another kind")
+        names = [_name(value) for value in node["inputs"]]
+        attributes = dict(_attribute(value) for value in node["attributes"])
+        return _name(node["kind"]), names, attributes, _name(node["outputs"][0])
+
+
+class _Walk:
+    """Goes through a graph from the input to the output, knowing the shape of every tensor for so many faces.
+
+    shapes: of floating-point tensors; integers: the values of the others, which are all constants or sizes.
+    """
+
+    def __init__(self, parts: _Parts, input_size: int, batch: int):
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.integers: dict[str, list[int]] = {}
+        self.work = 0.0
+        self.names: set[str] = set()
+        for name, shape, values in parts.constants:
+            if values is None:
+                self._define_floats(name, shape)
+            else:
+                self._define(name)
+                self.integers[name] = values
+        self._define_floats(parts.input, (batch, input_size, input_size, 3))
+        for kind, names, attributes, output in parts.nodes:
+            if kind in _ON_INTEGERS:
+                self._define(output)
+                self.integers[output] = _ON_INTEGERS[kind](self, names, attributes)
+            elif kind in _ON_FLOATS:
+                self._define_floats(output, *_ON_FLOATS[kind](self, names, attributes))
+            else:
+                raise GraphError("an operator that no LivenessNet has")
+        if self.shapes[parts.output] != (batch, 2):
+            raise GraphError("an output of another shape")
 
     def _define(self, name: str) -> None:
         if name in self.names:
@@ -165,46 +219,6 @@ class _Walk:
         if not fits or size > 5 * ELEMENT_LIMIT or self.work > 5 * WORK_LIMIT:  # 5: the larger batch
             raise GraphError("larger than any LivenessNet")
         self.shapes[name] = shape
-
-    def _constant(self, data: memoryview) -> None:
-        tensor = _message(data, {2: "type", 8: "name", 9: "raw", 12: "doc"}, {1: "dims"})
-        shape, raw = tuple(_integers(tensor["dims"])), tensor["raw"]
-        if len(shape) > 4 or not all(1 <= side <= ELEMENT_LIMIT for side in shape):
-            raise GraphError("weights of an impossible shape")
-        size = _BYTES[tensor["type"]]
-        if len(raw) != math.prod(shape) * size:
-            raise GraphError("weights that do not fill their shape")
-        if tensor["type"] == FLOAT:
-            # OpenCV's softmax makes one half of what is not a number, which would pass for a doubtful face.
-            if not np.isfinite(np.frombuffer(raw, "<f4")).all():
-                raise GraphError("weights that are no numbers")
-            self._define_floats(_name(tensor["name"]), shape)
-            return
-        if len(shape) != 1 or shape[0] > 8:
-            raise GraphError("too many sizes")
-        name = _name(tensor["name"])
-        self._define(name)
-        self.integers[name] = [
-            int.from_bytes(raw[at : at + size], "little", signed=True) for at in range(0, len(raw), size)
-        ]
-
-    def _node(self, data: memoryview) -> None:
-        node = _message(data, {3: "name", 4: "kind", 6: "doc", 7: "domain"},
-                        {1: "inputs", 2: "outputs", 5: "attributes"})
-        if len(node.get("domain", b"")) or len(node["outputs"]) != 1:
-            raise GraphError("an operator of another kind")
-        kind = _name(node["kind"])
-        names = [_name(value) for value in node["inputs"]]
-        attributes = dict(_attribute(value) for value in node["attributes"])
-        output = _name(node["outputs"][0])
-        if kind in _ON_INTEGERS:
-            self._define(output)
-            self.integers[output] = _ON_INTEGERS[kind](self, names, attributes)
-        elif kind in _ON_FLOATS:
-            shape, work = _ON_FLOATS[kind](self, names, attributes)
-            self._define_floats(output, shape, work)
-        else:
-            raise GraphError("an operator that no LivenessNet has")
 
     # Operators on integers: (input names, attributes) -> the values.
 

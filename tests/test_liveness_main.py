@@ -371,6 +371,34 @@ livenessnet.load = late"""
     assert int(count) == 8 and "authorized after" in answer
 
 
+def test_the_answer_does_not_wait_for_the_frame_in_the_making(trained, sample, tmp_path):
+    """In which a face is being looked for when the verdict falls. The program's end does wait for it."""
+    change = """
+import session
+detect, tell, begun, answered = face_detector.FaceDetector.detect, session.tell, [], threading.Event()
+def slow(self, frame):
+    begun.append(1)
+    if len(begun) > 15:
+        if not answered.wait(5):
+            print("kept waiting")
+        time.sleep(0.3)
+    return detect(self, frame)
+def told(line):
+    tell(line)
+    answered.set()
+face_detector.FaceDetector.detect, session.tell = slow, told
+main = liveness_main.main
+def once(argv):
+    status = main([*argv, "--once"])
+    print(len(begun) > 15, any(thread.name == "ahead" for thread in threading.enumerate()))
+    return status
+liveness_main.main = once"""
+    done = start_with(change, trained, sample.real, tmp_path)
+    assert done.returncode == 0, done.stderr
+    answer, last = done.stdout.splitlines()
+    assert "authorized after 0.47 s" in answer and last == "True False"
+
+
 @pytest.mark.parametrize("module", ["numpy", "cv2", "alerts", "livenessnet"])
 def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(module, trained, sample, tmp_path):
     """Half of a start is imports."""
