@@ -40,7 +40,8 @@ def log_to(path: Path) -> Iterator[None]:
     """Write what is logged under LOGGER into the file, until the block is left."""
     log = logging.getLogger(LOGGER)
     try:
-        file: logging.Handler = _LogFile(path, maxBytes=SIZE, backupCount=COUNT, encoding="utf-8")
+        file: logging.Handler = _LogFile(path, maxBytes=SIZE, backupCount=COUNT, encoding="utf-8",
+                                         errors="backslashreplace")
     except OSError as error:
         _tell(path, error)
         file = logging.NullHandler()
