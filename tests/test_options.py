@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import ROOT, WEIGHTS
@@ -70,6 +71,24 @@ def test_a_name_beyond_the_encoding_is_spelt_out(authenticator, sample, tmp_path
         shutil.copyfile(sample.fake, tmp_path / name)
         assert shell([*authenticator, "--source", name, "--once"], "", tmp_path, PYTHONIOENCODING=encoding) == 1
     assert len(list((tmp_path / "incidents").glob("*/incident.json"))) == len(names)
+
+
+@posix
+def test_a_reader_that_stands_still_does_not_hold_up_the_run(authenticator, sample, tmp_path):
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with pytest.raises(BlockingIOError):
+        while os.write(writer, bytes(4096)):
+            pass
+    os.set_blocking(writer, True)
+    with subprocess.Popen([*authenticator, "--source", sample.real, "--scores", "s.csv"], cwd=tmp_path, stdout=writer):
+        os.close(writer)
+        end = time.monotonic() + 30
+        while not (tmp_path / "s.csv").exists():    # finished
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        with os.fdopen(reader, "rb") as file:
+            assert b"authorized after" in file.read()
 
 
 @posix

@@ -1,6 +1,7 @@
 """The frame loop on a real stream that misbehaves; what is shown is noted where the window would show it."""
 
 import contextlib
+import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -165,16 +166,14 @@ def judged(*states: str):
     return SimpleNamespace(live=False, name="file"), found, judge
 
 
-@pytest.mark.parametrize("broken", ["print", "annotate", "log"])
+@pytest.mark.parametrize("broken", ["annotate", "log"])
 def test_consequences_come_before_words_and_pictures(monkeypatch, broken):
     heard = Heard()
 
     def fail(*_, **__):
         raise RuntimeError(f"{broken}, after {len(heard.calls)} calls")
 
-    if broken == "print":
-        monkeypatch.setattr("builtins.print", fail)
-    elif broken == "annotate":
+    if broken == "annotate":
         monkeypatch.setattr("authentication.drawing.annotate", fail)
     else:
         monkeypatch.setattr(session.log, "info", fail)
@@ -193,3 +192,22 @@ def test_a_session_without_a_verdict_says_why(states, why):
     stop.gently()
     stop()
     assert not watch(*judged(*states), Heard(), None, None, Ending(), stop).ended
+
+
+def test_whoever_holds_up_the_words_does_not_hold_up_the_guard(monkeypatch):
+    """As Ctrl-S does, or a pipe that nobody reads."""
+    held, said = threading.Event(), []
+
+    def slow(*words, **_):
+        held.wait(20)
+        said.append(words)
+
+    monkeypatch.setattr("builtins.print", slow)
+    heard, began = Heard(), time.monotonic()
+    watch(*judged(*[UNAUTHORIZED, AUTHORIZED] * 5), heard, None, None, Ending(), Stop())
+    assert time.monotonic() - began < 5 and len(heard.calls) == 10 and not said
+    held.set()
+    end = time.monotonic() + 5
+    while len(said) < 10 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(said) == 10, "said once they can be"
