@@ -31,7 +31,7 @@ import numpy as np  # noqa: E402
 import crops  # noqa: E402
 from ahead import spread  # noqa: E402
 from face_detector import CROP_MARGIN, DetectorError, FaceDetector, cut  # noqa: E402
-from options import Parser, at_least_one, fail, positive, share  # noqa: E402
+from options import Parser, at_least_one, fail, make_words_safe, positive, share  # noqa: E402
 from video_source import SourceError, open_source  # noqa: E402
 
 # Frames are worked on by a thread for each processor, up to so many: then the decoder is the slowest.
@@ -54,6 +54,7 @@ REASONS = {
 
 
 def main(argv: list[str] | None = None) -> int:
+    make_words_safe()
     args = parse(argv)
     try:
         # OpenCV's own threads would only be in the way of the workers.

@@ -33,7 +33,7 @@ from ahead import spread
 from batches import Batches, MakerError, begun, pools
 from evaluation import Rate
 from face_detector import CROP_MARGIN, VIEW_SIDE, reach_within
-from options import Parser, at_least_one, fail, positive
+from options import Parser, at_least_one, fail, make_words_safe, positive
 from video_source import USUAL_FPS
 
 # Side in pixels of the network's input. The original's is 32; with 24 the mean of eight networks told unseen
@@ -106,6 +106,7 @@ class Examples:
 
 
 def main(argv: list[str] | None = None) -> int:
+    make_words_safe()
     args = parse(argv)
     try:
         return run(args)

@@ -1,9 +1,9 @@
 """How fast is it? Ours and the original's way, side by side, on this machine. Not part of the test run.
 
-    python tests/benchmark.py                           # on the sample video; about three minutes
-    python tests/benchmark.py videos/real.mp4 --json speed.json
-    python tests/benchmark.py --only loop start         # loop, start, memory, gather, train
-    python tests/benchmark.py --growth                  # how each grows: faces, pixels, crops; ten minutes
+    python benchmarks/benchmark.py                           # on the sample video; about three minutes
+    python benchmarks/benchmark.py videos/real.mp4 --json speed.json
+    python benchmarks/benchmark.py --only loop start         # loop, start, memory, gather, train
+    python benchmarks/benchmark.py --growth                  # how each grows: faces, pixels, crops; ten minutes
 
 What counts are the ratios, measured in one run: every pair takes turns, so that a busy moment of the machine hits
 both, and of several turns the median counts.
@@ -216,7 +216,7 @@ def measure_start(bench: Bench) -> dict:
         opencv=lambda: run(["-c", "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; import cv2; print()"],
                            bench.folder),
         modules=lambda: run(["-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-                             "import liveness_main, session, livenessnet; print()"], bench.folder),
+                             "import liveness_main, authentication.session, livenessnet; print()"], bench.folder),
     )
     until = {name: values["first_s"] for name, values in result.items()}
     steps = ("python", "numpy", "opencv", "modules", "ours")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from verdict import AUTHORIZED, CHECKING, LOOKS_PER_S, LOOSEST, STRICTEST, UNAUTHORIZED, Verdict
+from authentication.verdict import AUTHORIZED, CHECKING, LOOKS_PER_S, LOOSEST, STRICTEST, UNAUTHORIZED, Verdict
 
 LIVE, REPLAY = 0.95, 0.05
 OPPOSITE = {AUTHORIZED: UNAUTHORIZED, UNAUTHORIZED: AUTHORIZED}

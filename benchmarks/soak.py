@@ -1,6 +1,6 @@
 """Leave the authenticator running for long, and see whether it grows: memory, threads, files, processes.
 
-    python tests/soak.py --model sample/liveness.model --le sample/le.pickle --minutes 60 --plot soak.png
+    python benchmarks/soak.py --model sample/liveness.model --le sample/le.pickle --minutes 60 --plot soak.png
 
 Not part of the test run; Linux only (/proc). The live sample video and its simulated replay alternate every
 twenty seconds, with pauses between, as a file that is played as fast as it can be: an hour takes some minutes. The

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ahead import Ahead
+from authentication.verdict import UNAUTHORIZED, Verdict
 from face_detector import FaceDetector, reach, view
-from verdict import UNAUTHORIZED, Verdict
 from video_source import is_dark
 
 # Faces are looked for while the network is still being read: without it.
 if TYPE_CHECKING:
-    from challenge import Challenge, Prompt
+    from authentication.challenge import Challenge
+    from authentication.prompts import Prompt
     from livenessnet import FastNet
 
 # An incident keeps so many raw frames, this far apart: about the second that led to the verdict.

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 
 import livenessnet
-from authenticator import EVIDENCE_FRAMES, EVIDENCE_GAP_S, Evidence, find, score_faces
+from authentication.authenticator import EVIDENCE_FRAMES, EVIDENCE_GAP_S, Evidence, find, score_faces
 from face_detector import VIEW_SIDE, cut, shrunk
 
 

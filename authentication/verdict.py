@@ -15,7 +15,7 @@ them. So stricter bounds do not slow down a clear face, but a doubtful one.
 What the bounds are worth: they hold for a first verdict on looks LOOKS_PER_S apart whose errors are independent,
 and for scores whose logit is the log-likelihood ratio. A network that errs does so for a second at a time, and no
 rule that must follow a second of clear evidence can see through a second of clear error. Read them as a dial,
-then; tests/verdict_rates.py measures what its settings give, in false locks and passes an hour.
+then; benchmarks/verdict_rates.py measures what its settings give, in false locks and passes an hour.
 
 Source: A. Wald, "Sequential Tests of Statistical Hypotheses", Annals of Mathematical Statistics 16, 1945.
 """
@@ -23,6 +23,8 @@ Source: A. Wald, "Sequential Tests of Statistical Hypotheses", Annals of Mathema
 import math
 
 CHECKING, AUTHORIZED, UNAUTHORIZED = "checking", "authorized", "unauthorized"
+# Why a face is not authorized. One that fails the challenge may well score as live.
+REPLAY, CHALLENGE = "scored as a photo or replay", "failed the challenge"
 
 # Both bounds must lie within these. One of 1e-6 beside one of 0.01 leaves a quarter of OVERTURN_S to the quicker
 # verdict, which is just above what a glitch can bring.

@@ -9,11 +9,12 @@ import pytest
 from camera_parts import QUICK, SOON, stream
 
 import livenessnet
-from alerts import Alerts, IncidentsSettings, load_settings
-from authenticator import Authenticator, Look, look_for_faces
-from liveness_main import Stop
-from session import Ending, watch
-from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
+from alerts import Alerts, IncidentsSettings, LocationSettings, Settings, load_settings
+from authentication.authenticator import Authenticator, Look, look_for_faces
+from authentication.interruption import Stop
+from authentication.prompts import LEFT, SENTENCES
+from authentication.session import Ending, watch
+from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
 from video_source import SourceError
 
 ENOUGH = 40 * SOON      # frames, or notices that there is none
@@ -30,7 +31,7 @@ def parts(trained, detector, tmp_path):
 
 def watch_with(parts, source, screen, ending=Ending(), stop=None):
     found = look_for_faces(source, parts.detector)
-    return watch(source, found, parts.authenticator, parts.alerts, screen, None, ending, stop or Stop())
+    return watch(source, found, parts.authenticator, parts.alerts, screen, None, ending, stop or Stop()).look
 
 
 class Screen:
@@ -62,7 +63,7 @@ def test_a_stream_that_freezes_ends_the_visit_and_the_next_picture_begins_anothe
     screen = Screen(freeze, lambda picture, view: picture is None and "the same picture" in view.trouble, thaw,
                     lambda picture, view: picture is not None and view.state == AUTHORIZED and not view.trouble)
     with stream(camera_server) as source:
-        look, _ = watch_with(parts, source, screen)
+        look = watch_with(parts, source, screen)
     assert look.visit == (2, 0)
     assert all(view.trouble for picture, view in screen.shown if picture is None), "darkened without a reason"
 
@@ -80,7 +81,7 @@ def test_a_dark_picture_is_told_and_judged_by_nobody(camera_server, parts):
     camera_server.mode = "dark"
     screen = Screen(lambda picture, view: "dark" in view.trouble)
     with stream(camera_server, QUICK) as source:
-        look, _ = watch_with(parts, source, screen)
+        look = watch_with(parts, source, screen)
     assert look.state == CHECKING and not look.scores
 
 
@@ -117,3 +118,17 @@ def test_a_visit_that_begins_within_the_cool_down_is_reported_after_it(tmp_path)
 def test_before_the_first_frame_a_wish_to_stop_breaks_off():
     with pytest.raises(KeyboardInterrupt):
         Stop()(15)
+
+
+def test_a_prompt_overtakes_the_sentences_that_wait(monkeypatch):
+    guard = Alerts(Settings(location=LocationSettings("")), rehearsal=True, voice=False)
+    spoken = []
+    monkeypatch.setattr(guard, "say", lambda text, overtake: spoken.append((text, overtake)))
+    sentences = ["", SENTENCES[LEFT]]
+    source = SimpleNamespace(live=False, name="file")
+    looking = (item for item in [(0, 0.0, None, None), (1, 0.03, None, None)])
+    judge = SimpleNamespace(judge=lambda time_s, frame, found: Look(
+        np.empty((0, 15)), [], False, CHECKING, 0.0, 0.0, (0, 0), False, None, sentences.pop(0)))
+    watch(source, looking, judge, guard, None, None, Ending(), Stop())
+    guard.close(0)
+    assert spoken == [(SENTENCES[LEFT], True)]

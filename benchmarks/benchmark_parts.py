@@ -1,6 +1,6 @@
 """What benchmark.py measures from within: each part runs in a process of its own and prints what it found as JSON.
 
-    python tests/benchmark_parts.py ours_stages videos/real.mp4 liveness.model le.pickle
+    python benchmarks/benchmark_parts.py ours_stages videos/real.mp4 liveness.model le.pickle
 """
 
 import contextlib
@@ -74,9 +74,9 @@ def stopwatch(stages: tuple[str, ...]) -> tuple[dict[str, float], Callable]:
 def ours_loop(video: str, model: str, encoder: str) -> dict:
     """The frame loop as liveness_main.py runs it on a file: frames/s and CPU time."""
     import alerts
-    from authenticator import Authenticator, look_for_faces
-    from session import Ending, watch
-    from verdict import Verdict
+    from authentication.authenticator import Authenticator, look_for_faces
+    from authentication.session import Ending, watch
+    from authentication.verdict import Verdict
     from video_source import open_source
 
     network, detector = ours(model, encoder)
@@ -100,10 +100,12 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
 
 def ours_stages(video: str, model: str, encoder: str) -> dict:
     """Milliseconds of the CPU that each stage takes for a frame, one after the other in one thread."""
-    from display import SmoothBoxes, View, annotate
+    from authentication.drawing import annotate
+    from authentication.tracks import SmoothBoxes
+    from authentication.verdict import Verdict
+    from authentication.view import View
     from face_detector import view
     from face_detector.yunet import shrink
-    from verdict import Verdict
 
     network, detector = ours(model, encoder)
     spent, timed = stopwatch(("decode", "resize", "detect", "crop", "classify", "track", "draw"))
@@ -267,9 +269,9 @@ def ours_train(dataset: str, epochs: str) -> dict:
 
 def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
     """1 to 8 faces in a frame of 1280 by 720 pixels: milliseconds of the CPU."""
-    from authenticator import Authenticator, find
+    from authentication.authenticator import Authenticator, find
+    from authentication.verdict import Verdict
     from face_detector import cut
-    from verdict import Verdict
 
     network, detector = ours(model, encoder)
     frame, face = next((f, faces[0]) for _, _, f in decoded(Path(video)) if len(faces := detector.detect(f)) == 1)
@@ -296,8 +298,8 @@ def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
 
 def ours_sizes(video: str, model: str, encoder: str) -> list[dict]:
     """Frames of 320 to 3840 pixels of width: milliseconds of the CPU, and the frame loop's rate."""
-    from authenticator import Authenticator, find
-    from verdict import Verdict
+    from authentication.authenticator import Authenticator, find
+    from authentication.verdict import Verdict
 
     network, detector = ours(model, encoder)
     frames = [frame for _, _, frame in decoded(Path(video))[:60]]

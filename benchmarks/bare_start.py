@@ -1,6 +1,6 @@
 """The least that a first verdict takes: OpenCV, the two networks, and half a second of a video looked at.
 
-    python tests/bare_start.py VIDEO WEIGHTS GRAPH SIDE
+    python benchmarks/bare_start.py VIDEO WEIGHTS GRAPH SIDE
 
 No options, no checks of what is read, no log, no alerts, no evidence weighed: benchmark.py sets the authenticator's
 start beside it. GRAPH, SIDE: the inference graph out of a model's archive, and the side of its input in pixels.

@@ -1,6 +1,6 @@
 """What rates of false locks and passes verdict.py really gives: simulated streams of correlated scores, as a table.
 
-    python tests/verdict_rates.py [--hours 100]
+    python benchmarks/verdict_rates.py [--hours 100]
 
 Neighbouring frames err together. The logit of p_real is therefore a stationary Gaussian process whose correlation
 falls by 1/e in a correlation time (Ornstein-Uhlenbeck; AR(1) from frame to frame). Its mean follows from the share
@@ -27,8 +27,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import verdict  # noqa: E402
-from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict  # noqa: E402
+from authentication import verdict  # noqa: E402
+from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict  # noqa: E402
 
 STATES = {-1: UNAUTHORIZED, 0: CHECKING, 1: AUTHORIZED}
 BOUNDS = (0.01, 0.001, 1e-4, 1e-6)
