@@ -84,7 +84,7 @@ def user_errors() -> tuple[type[Exception], ...]:
     from display import DisplayError
     from face_detector import DetectorError
     from livenessnet import ModelError
-    from video_source import SourceError
+    from capture.source import SourceError
 
     return SettingsError, DetectorError, DisplayError, OptionsError, SourceError, ModelError
 
@@ -180,7 +180,7 @@ class Parts:
 
         # A thread for each frame's few milliseconds costs a third more of the processor's time than it gains.
         cv2.setNumThreads(1)
-        from video_source import open_source
+        from capture.opening import open_source
 
         self._open_source = functools.partial(open_source, args.source, args.width, args.height, args.fps)
         # macOS asks whether the program may use the camera, and does so in the main thread alone.

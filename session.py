@@ -15,7 +15,7 @@ from authenticator import Authenticator, Look
 from incident import CHALLENGE, REPLAY
 from log_file import LOGGER
 from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
-from video_source import SourceError
+from capture.source import SourceError
 
 # Most runs show and record nothing: imported where something is drawn.
 if TYPE_CHECKING:

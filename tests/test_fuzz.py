@@ -18,11 +18,12 @@ from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 
 import alerts
-import crops
+from capture import crops
 import livenessnet
 import onnx_graph
 from livenessnet import ModelError
-from video_source import SourceError, open_source
+from capture.opening import open_source
+from capture.source import SourceError
 
 INPUTS = {"labels": 250, "settings": 250, "weights": 40, "picture": 200, "video": 100}
 HALF_A_GIGABYTE = 512 << 20

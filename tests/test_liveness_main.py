@@ -24,7 +24,7 @@ import liveness_main
 import livenessnet
 import session
 import verdict
-import video_source
+from capture import opening
 
 HEADER = ["frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict"]
 
@@ -240,7 +240,7 @@ def test_started_with_nohup_it_outlives_its_terminal(long_run):
 def test_macos_is_asked_for_the_camera_in_the_main_thread(monkeypatch, platform, main):
     threads = []
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(video_source, "open_source", lambda *_: threads.append(threading.current_thread()))
+    monkeypatch.setattr(opening, "open_source", lambda *_: threads.append(threading.current_thread()))
     parts = liveness_main.Parts(SimpleNamespace(
         model="m", le="l", detector="d", confidence=0.5, source="0", width=None, height=None, fps=None))
     parts.source()

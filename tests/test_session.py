@@ -14,7 +14,7 @@ from authenticator import Authenticator, Look, look_for_faces
 from liveness_main import Stop
 from session import Ending, watch
 from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
-from video_source import SourceError
+from capture.source import SourceError
 
 ENOUGH = 40 * SOON      # frames, or notices that there is none
 

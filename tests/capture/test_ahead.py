@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from conftest import WEIGHTS
 
-import crops
+from capture import crops
 import gather_examples
 import livenessnet
 import train
-from ahead import Ahead, spread
+from capture.ahead import Ahead, spread
 from authenticator import Authenticator, find
 from face_detector import FaceDetector, cut
 from session import score_rows
 from verdict import Verdict
-from video_source import open_source
+from capture.opening import open_source
 
 
 def wait_until(condition) -> None:
