@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 import augmentation
-from ahead import Ahead
+from capture.ahead import Ahead
 
 # In a class a recording of N crops is drawn as often as N to this power: at 0 the ten frames of one incident would
 # make up as much of what is learned as two minutes of video, at 1 one long video would drown all short ones.

@@ -28,11 +28,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-import crops  # noqa: E402
-from ahead import spread  # noqa: E402
+from capture import crops  # noqa: E402
+from capture.ahead import spread  # noqa: E402
+from capture.opening import open_source  # noqa: E402
+from capture.source import SourceError  # noqa: E402
 from face_detector import CROP_MARGIN, DetectorError, FaceDetector, cut  # noqa: E402
 from options import Parser, at_least_one, fail, make_words_safe, positive, share  # noqa: E402
-from video_source import SourceError, open_source  # noqa: E402
 
 # Frames are worked on by a thread for each processor, up to so many: then the decoder is the slowest.
 MOST_WORKERS = 8

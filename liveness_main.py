@@ -90,7 +90,7 @@ def user_errors() -> tuple[type[Exception], ...]:
     from authentication.window import WindowError
     from face_detector import DetectorError
     from livenessnet import ModelError
-    from video_source import SourceError
+    from capture.source import SourceError
 
     return SettingsError, DetectorError, RecordingError, WindowError, OptionsError, SourceError, ModelError
 

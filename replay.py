@@ -10,7 +10,7 @@ import math
 import cv2
 import numpy as np
 
-from sample_video import glare, recapture_colour
+from training.sample_video import glare, recapture_colour
 
 PRINTS = 0.25    # share of prints among the attacks
 # How far screen or paper reach from the face's middle, in face boxes, on each side its own way. The crop's window

@@ -25,16 +25,16 @@ import numpy as np
 from tqdm import tqdm
 
 import augmentation
-import crops
+from capture import crops
 import evaluation
 import livenessnet
 import replay
-from ahead import spread
+from capture.ahead import spread
 from batches import Batches, MakerError, begun, pools
 from evaluation import Rate
 from face_detector import CROP_MARGIN, VIEW_SIDE, reach_within
 from options import Parser, at_least_one, fail, make_words_safe, positive
-from video_source import USUAL_FPS
+from capture.source import USUAL_FPS
 
 # Side in pixels of the network's input. The original's is 32; with 24 the mean of eight networks told unseen
 # close-ups apart as well (AUC 0.958 and 0.959), in two thirds of the time, with 20 less so (0.927; two training

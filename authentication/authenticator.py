@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ahead import Ahead
+from capture.ahead import Ahead
 from authentication.verdict import UNAUTHORIZED, Verdict
 from face_detector import FaceDetector, reach, view
-from video_source import is_dark
+from capture.light import is_dark
 
 # Faces are looked for while the network is still being read: without it.
 if TYPE_CHECKING:

@@ -43,7 +43,7 @@ class Opening:
 
         # A thread for each frame's few milliseconds costs a third more of the processor's time than it gains.
         cv2.setNumThreads(1)
-        from video_source import open_source
+        from capture.opening import open_source
 
         self._open_source = functools.partial(open_source, *source)
         # macOS asks whether the program may use the camera, and does so in the main thread alone.

@@ -30,7 +30,7 @@ ENOUGH_FRAMES = 500
 
 def set_up(video: str, sample: str) -> dict:
     """The machine, the sample videos (made if need be), and the video to measure on ("": the live one)."""
-    from sample_video import make_sample
+    from training.sample_video import make_sample
 
     real, fake = make_sample(Path(sample))
     chosen = Path(video) if video else real
@@ -49,7 +49,7 @@ def set_up(video: str, sample: str) -> dict:
 
 
 def decoded(video: Path) -> list[tuple[int, float, np.ndarray]]:
-    from video_source import open_source
+    from capture.opening import open_source
 
     with open_source(str(video)) as source:
         return list(source.frames())
@@ -77,7 +77,7 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
     from authentication.authenticator import Authenticator, look_for_faces
     from authentication.session import Ending, watch
     from authentication.verdict import Verdict
-    from video_source import open_source
+    from capture.opening import open_source
 
     network, detector = ours(model, encoder)
 
@@ -159,7 +159,7 @@ def ours_gather(video: str, skip: str) -> dict:
 
 def ours_gather_stages(video: str, folder: str) -> dict:
     """Milliseconds of the CPU for a frame that becomes a crop, written into the folder."""
-    import crops
+    from capture import crops
     import gather_examples
     from face_detector import CROP_MARGIN, FaceDetector, cut
 

@@ -328,7 +328,7 @@ def picture_of(side: int = 48) -> np.ndarray:
 
 
 def genuine_crop(folder: Path) -> bytes:
-    import crops
+    from capture import crops
 
     crop = crops.Crop(picture_of(), "kitchen", 3, "0123456789ab", 1.5, 2.7, (0.0, 0.1, 1.0, 0.9))
     return Genuine(crops.write(folder, crop).read_bytes())
@@ -430,7 +430,7 @@ def read_weights(path: Path) -> str:
 
 
 def read_picture(path: Path) -> str:
-    import crops
+    from capture import crops
 
     crop = crops.read(path)
     if crop is None:
@@ -443,7 +443,8 @@ def read_picture(path: Path) -> str:
 
 
 def read_video(path: Path) -> str:
-    from video_source import SourceError, open_source
+    from capture.opening import open_source
+    from capture.source import SourceError
 
     try:
         with open_source(str(path)) as source:

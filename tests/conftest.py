@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "capture")]
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
@@ -20,7 +20,7 @@ from camera_parts import Server  # noqa: E402
 import gather_examples  # noqa: E402
 import train  # noqa: E402
 from face_detector import FaceDetector  # noqa: E402
-from sample_video import make_sample  # noqa: E402
+from training.sample_video import make_sample  # noqa: E402
 
 WEIGHTS = ROOT / "face_detector"
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, WEIGHTS, assert_one_line
 
-import crops
+from capture import crops
 import gather_examples
 from face_detector import CROP_MARGIN, cut
-from video_source import open_source
+from capture.opening import open_source
 
 
 def gather(*options) -> int:

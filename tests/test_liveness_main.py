@@ -21,7 +21,7 @@ import alerts
 import incident
 import liveness_main
 import livenessnet
-import video_source
+from capture import opening as capture_opening
 from authentication import authenticator, opening, session, verdict
 from authentication.interruption import Stop
 
@@ -239,7 +239,7 @@ def test_started_with_nohup_it_outlives_its_terminal(long_run):
 def test_macos_is_asked_for_the_camera_in_the_main_thread(monkeypatch, platform, main):
     threads = []
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(video_source, "open_source", lambda *_: threads.append(threading.current_thread()))
+    monkeypatch.setattr(capture_opening, "open_source", lambda *_: threads.append(threading.current_thread()))
     opening.Opening(opening.SourceOptions("0"), "d", 0.5).source()
     assert [thread is threading.main_thread() for thread in threads] == [main]
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import LabelEncoder
 
-import crops
+from capture import crops
 import livenessnet
 import train
 from livenessnet import ModelError

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from conftest import assert_one_line, born_with
 
-import crops
+from capture import crops
 import evaluation
 import livenessnet
 import train
 from augmentation import Recipe
-from crops import Crop
+from capture.crops import Crop
 
 
 def fill(folder, recording: str, count: int, shade: int = 0, **fields) -> None:

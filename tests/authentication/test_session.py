@@ -15,7 +15,7 @@ from authentication.interruption import Stop
 from authentication.prompts import LEFT, SENTENCES
 from authentication.session import Ending, watch
 from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
-from video_source import SourceError
+from capture.source import SourceError
 
 ENOUGH = 40 * SOON      # frames, or notices that there is none
 

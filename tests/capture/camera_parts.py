@@ -7,7 +7,7 @@ import time
 import cv2
 import numpy as np
 
-from camera import Camera, Patience
+from capture.camera import Camera, Patience
 
 # A tenth of the true times and less: the tests are about what happens, and in what order.
 QUICK = Patience(

@@ -15,16 +15,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from capture import pictures
+
 # A namespace is a name, not a link: nothing is fetched from it.
 _XMP = (
     '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
     '<rdf:Description rdf:about="" xmlns:crop="urn:liveness-authentication:crop:1" {}/></rdf:RDF></x:xmpmeta>'
 )
 _ATTRIBUTE = re.compile(rb'crop:(\w+)="([-+.:\w]*)"')
-# Twice an 8K frame. A few damaged bytes may announce OpenCV's own limit of 2 ** 30 pixels: 3 GB to be filled.
-PIXEL_LIMIT = 1 << 26
-# The segments of a JPEG in which its size stands: all "start of frame" but DHT, JPG and DAC.
-_JPEG_SIZES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _NAME = re.compile(r"(?:(?P<recording>.+)_)?(?P<frame>\d+)")
 # Level 1, a single filter. Measured on 224-pixel crops: 1.1 ms to write and 0.5 to read; 1.9 and 0.8, and no smaller,
 # where every filter is tried on every line, as is usual; 4 ms at level 6, for a tenth less.
@@ -80,19 +78,11 @@ def encode(crop: Crop) -> np.ndarray:
 
 
 def read(path: Path) -> Crop | None:
-    """Read a crop, or any picture that another tool cut; None if it cannot be decoded, or is larger than
-    PIXEL_LIMIT. Raises OSError."""
-    data = np.fromfile(path, np.uint8)
-    if announces_too_much(data.tobytes()):
-        return None
-    try:
-        picture, kinds, metadata = cv2.imdecodeWithMetadata(data, cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
+    """Read a crop, or any picture that another tool cut; None if it cannot be decoded. Raises OSError."""
+    picture, xmp = pictures.read_with_notes(path)
     if picture is None:
         return None
     recording, frame = origin(path)
-    xmp = b"".join(bytes(chunk) for kind, chunk in zip(kinds, metadata) if kind == cv2.IMAGE_METADATA_XMP)
     fields = {name.decode(): value.decode() for name, value in _ATTRIBUTE.findall(xmp)}
     try:
         time_s, margin = float(fields["time_s"]), float(fields["margin"])
@@ -105,40 +95,6 @@ def read(path: Path) -> Crop | None:
             and all(0 <= edge <= 1 for edge in inside)):
         return Crop(picture, recording, frame)
     return Crop(picture, recording, frame, source, time_s, margin, inside)
-
-
-def announces_too_much(data: bytes) -> bool:
-    """Would OpenCV make room for more than PIXEL_LIMIT pixels, or for a chunk that is larger than the whole file?
-
-    data: a picture in a file. Looks at what a PNG, JPEG or BMP announces; others pass.
-    """
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        at = 8
-        while at + 8 <= len(data) and data[at + 4 : at + 8] != b"IEND":
-            at += 12 + int.from_bytes(data[at : at + 4], "big")
-        return at > len(data) or _product(data[16:20], data[20:24], "big") > PIXEL_LIMIT
-    if data[:2] == b"BM":
-        return _product(data[18:22], data[22:26], "little") > PIXEL_LIMIT
-    if data[:2] == b"\xff\xd8":
-        return _jpeg_pixels(data) > PIXEL_LIMIT
-    return False
-
-
-def _jpeg_pixels(data: bytes) -> int:
-    largest, at = 0, 2
-    while at + 9 <= len(data) and data[at + 1] != 0xDA:  # behind it come the pixels
-        if data[at] != 0xFF or data[at + 1] in (0x00, 0x01, 0xFF):
-            at += 1  # filling, or damage that a decoder skips, too
-            continue
-        if data[at + 1] in _JPEG_SIZES:
-            largest = max(largest, _product(data[at + 5 : at + 7], data[at + 7 : at + 9], "big"))
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return largest
-
-
-def _product(width: bytes, height: bytes, order: str) -> int:
-    signed = order == "little"  # a BMP whose height is negative stands upright
-    return abs(int.from_bytes(width, order, signed=signed) * int.from_bytes(height, order, signed=signed))
 
 
 def origin(path: Path) -> tuple[str, int]:

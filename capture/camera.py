@@ -14,34 +14,22 @@ real sensor makes every picture another), or nothing but darkness. It is opened 
 reader thread, since opening alone may take many seconds.
 """
 
-import contextlib
 import logging
 import math
-import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 
-# Windows: without it, Media Foundation takes up to a minute to open some cameras (OpenCV issue 17687).
-os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
-# Linux: a hanging camera is given back to us after so many seconds instead of 10.
-os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "4")
+import numpy as np
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
+from capture.device import Device, obstacle
+from capture.light import is_dark
+from capture.source import SourceError, digest
 
-from video_source import USUAL_FPS, SourceError, digest, is_dark  # noqa: E402
+log = logging.getLogger("liveness.capture")
 
-log = logging.getLogger("liveness")
-
-# OpenCV's own order on Windows, too, is Media Foundation before the older DirectShow.
-NATIVE_BACKENDS = {"linux": cv2.CAP_V4L2, "win32": cv2.CAP_MSMF, "darwin": cv2.CAP_AVFOUNDATION}
-DEVICES = Path("/dev")
-STREAM_OPEN_MS, STREAM_READ_MS = 10_000, 4_000
 # While there is no picture the frame loop is let go so often, to see to keys and signals.
 POLL_S = 0.2
 # A capture that fails at once must not be asked again at once.
@@ -84,23 +72,15 @@ class Camera:
                  fps: float | None = None, patience: Patience = Patience()):
         self.name = name
         self.stem = f"{stem}-{datetime.now(timezone.utc):%Y%m%dT%H%M%S}"
-        self._address, self._patience = address, patience
-        self._wishes = {
-            cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height, cv2.CAP_PROP_FPS: fps,
-        }
-        if isinstance(address, str):
-            self._backends = [cv2.CAP_FFMPEG]
-        else:
-            self._backends = [NATIVE_BACKENDS.get(sys.platform, cv2.CAP_ANY), cv2.CAP_ANY]
-        self._capture = self._open()
-        frame = self._first_picture() if self._capture else None
+        self._patience = patience
+        self._device = Device(address, name, width, height, fps)
+        frame = self._first_picture() if self._device.open() else None
         if frame is None:
-            self._release()
+            self._device.release()
             what, advice = obstacle(address)
             raise SourceError(f"{name}: cannot be opened{what and ': '}{what}; {advice}")
-        announced = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = announced if 1 <= announced <= 1000 else USUAL_FPS
-        self._report_wishes(frame)
+        self.fps = self._device.fps
+        self._device.report_wishes(frame)
 
         self._closing = threading.Event()
         self._news = threading.Condition()
@@ -213,7 +193,7 @@ class Camera:
         attempts = 0
         try:
             while not self._closing.is_set():
-                frame = self._read()
+                frame = self._device.read()
                 if frame is not None:
                     self._judge(frame)
                 now = time.monotonic()
@@ -225,7 +205,7 @@ class Camera:
                 elif frame is None:
                     self._closing.wait(BREATH_S)
         finally:
-            self._release()
+            self._device.release()
 
     def _due(self, failed: bool) -> float:
         """When to open again."""
@@ -234,12 +214,12 @@ class Camera:
         return self._read_at + self._patience.broken if failed else self._good_at + self._patience_with(self._fault)
 
     def _reopen(self, attempts: int) -> None:
-        self._release()
-        self._capture = self._open()
-        self._obstacle = "" if self._capture else obstacle(self._address)[0]
+        self._device.release()
+        opened = self._device.open()
+        self._obstacle = "" if opened else obstacle(self._device.address)[0]
         longest = self._patience.longest_dark_pause if self._fault == DARK else self._patience.longest_pause
         pause = min(self._patience.pause * 2**attempts, longest)
-        if self._capture:
+        if opened:
             pause = max(pause, self._patience.settle)
         self._retry_at = time.monotonic() + pause
 
@@ -260,103 +240,16 @@ class Camera:
             self._count += 1
             self._news.notify_all()
 
-    def _open(self) -> cv2.VideoCapture | None:
-        for backend in self._backends:
-            try:
-                if isinstance(self._address, str):
-                    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_OPEN_MS,
-                                cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_READ_MS]
-                    capture = cv2.VideoCapture(self._address, backend, timeouts)
-                else:
-                    capture = cv2.VideoCapture(self._address, backend)
-            except (cv2.error, OverflowError):
-                continue
-            if capture.isOpened():
-                # Another backend may number the cameras in another way: from now on this one or none.
-                self._backends = [backend]
-                self._make_wishes(capture)
-                return capture
-            capture.release()
-        return None
-
-    def _make_wishes(self, capture: cv2.VideoCapture) -> None:
-        wishes = {key: value for key, value in self._wishes.items() if value}
-        if isinstance(self._address, str) or not wishes:
-            return
-        if self._backends[0] == cv2.CAP_V4L2:
-            # Uncompressed, as V4L2 prefers, hardly more than 640x480 at 30 frames/s fits through USB 2.
-            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-        for key, value in wishes.items():
-            capture.set(key, value)
-
-    def _report_wishes(self, frame: np.ndarray) -> None:
-        height, width = frame.shape[:2]
-        given = {cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height, cv2.CAP_PROP_FPS: self.fps}
-        if any(value and abs(value - given[key]) >= 1 for key, value in self._wishes.items()):
-            words = zip(self._wishes.values(), ("wide", "high", "frames/s"))
-            wished = ", ".join(f"{value:g} {word}" for value, word in words if value)
-            log.warning("%s: asked for %s; gives %dx%d at %.3g frames/s", self.name, wished, width, height, self.fps)
-
     def _first_picture(self) -> np.ndarray | None:
         deadline = time.monotonic() + self._patience.first_picture
         while True:
-            frame = self._read()
+            frame = self._device.read()
             if frame is not None or time.monotonic() > deadline:
                 return frame
             time.sleep(BREATH_S)
-
-    def _read(self) -> np.ndarray | None:
-        """The next picture, None if there is none; blocks until there is one, or the backend's time is up."""
-        if self._capture is None:
-            return None
-        try:
-            grabbed, frame = self._capture.read()
-        except cv2.error:   # a picture damaged on its way
-            return None
-        return frame if grabbed and frame is not None and frame.size else None
-
-    def _release(self) -> None:
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
 
 
 def same(frame: np.ndarray, other: np.ndarray) -> bool:
     """Are two pictures equal to the last bit? uint8 (height, width, 3) each."""
     # Some rows tell nearly always that they are not, at a fraction of the cost.
     return np.array_equal(frame[::16], other[::16]) and np.array_equal(frame, other)
-
-
-def obstacle(address: int | str) -> tuple[str, str]:
-    """What keeps a camera or stream from being opened, "" where that cannot be told, and what to do about it."""
-    if isinstance(address, str):
-        return "", "is the address right, password included, and the device on and reachable?"
-    if sys.platform != "linux":
-        return "", "is it connected, free of other programs, and allowed to be used (privacy settings)?"
-    device = DEVICES / f"video{address}"
-    if not device.exists():
-        numbers = sorted(int(path.name[5:]) for path in DEVICES.glob("video*") if path.name[5:].isdecimal())
-        return "no such camera", f"connected: {', '.join(map(str, numbers)) or 'none'}"
-    if not os.access(device, os.R_OK | os.W_OK):
-        return f"{device} may not be used", f"add yourself to its group, {group_of(device)}, and log in again"
-    if user := user_of(device):
-        return f"in use by another program ({user})", "close that, or give another camera"
-    return "it gives no picture", "is it free of other programs? Some cameras have a second number without pictures"
-
-
-def group_of(path: Path) -> str:
-    try:
-        return path.group()
-    except KeyError:
-        return str(path.stat().st_gid)
-
-
-def user_of(device: Path) -> str:
-    """Linux: which other process has the device open, "cheese, process 4711"; "" if none that we may see."""
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        # Processes end, and other users' are closed to us, while we look.
-        with contextlib.suppress(OSError):
-            process = link.parent.parent
-            if int(process.name) != os.getpid() and os.readlink(link) == str(device):
-                return f"{(process / 'comm').read_text().strip()}, process {process.name}"
-    return ""

@@ -2,21 +2,20 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT, WEIGHTS
 
-import sample_video
+from training import sample_video
 from storage.downloads import sha256_of
 from face_detector import FaceDetector
-from video_source import VideoFile
-
-SCRIPT = Path(sample_video.__file__)
+from capture.opening import open_source
 
 
 def run_script(folder):
-    return subprocess.run([sys.executable, SCRIPT, folder], capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", "training.sample_video", folder], cwd=ROOT, capture_output=True,
+                          text=True)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +28,7 @@ def sample(tmp_path_factory):
 
 
 def frames_of(video):
-    with VideoFile(video) as file:
+    with open_source(str(video)) as file:
         return [frame for _, _, frame in file.frames()]
 
 
@@ -54,7 +53,7 @@ def test_the_replay_has_a_frame_for_each_frame_and_nothing_else_is_left(sample, 
 
 
 def test_the_detector_finds_exactly_one_face_in_every_frame_of_the_replay(replay):
-    detector = FaceDetector(SCRIPT.parent / "face_detector")
+    detector = FaceDetector(WEIGHTS)
     assert [len(detector.detect(frame)) for frame in replay] == [1] * sample_video.FRAMES
 
 

