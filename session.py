@@ -12,8 +12,8 @@ import numpy as np
 
 from alerts import Alerts
 from authenticator import Authenticator, Look
-from incident import CHALLENGE, REPLAY
-from log_file import LOGGER
+from alerting.incident import CHALLENGE, REPLAY
+from alerting.log_file import LOGGER
 from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
 from video_source import SourceError
 

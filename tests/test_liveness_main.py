@@ -19,7 +19,7 @@ from sklearn.preprocessing import LabelEncoder
 
 import alerts
 import authenticator
-import incident
+from alerting import incident
 import liveness_main
 import livenessnet
 import session
