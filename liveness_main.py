@@ -67,7 +67,7 @@ def run(args: argparse.Namespace, stop: Stop) -> int:
     import logging
 
     import alerts
-    from log_file import LOGGER, log_to
+    from alerts import LOGGER, log_to
 
     with log_to(Path(LOG_FILE)):
         try:

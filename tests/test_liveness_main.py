@@ -18,7 +18,7 @@ from conftest import ROOT, WEIGHTS, assert_one_line, born_with
 from sklearn.preprocessing import LabelEncoder
 
 import alerts
-import incident
+from alerting import incident
 import liveness_main
 import livenessnet
 from capture import opening as capture_opening

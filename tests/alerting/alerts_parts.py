@@ -1,28 +1,18 @@
-"""Real counterparts for the alerts: mail, web and login servers, a sound card that writes to a file."""
+"""Real counterparts for the alerts: web and login servers, a sound card that writes to a file."""
 
-import asyncio
 import contextlib
-import datetime
 import http.server
-import ipaddress
 import json
 import os
 import shutil
-import ssl
 import subprocess
 import threading
 import time
-from email import message_from_bytes, policy
 from pathlib import Path
 
 import numpy as np
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
-USERNAME, PASSWORD = "owner@example.com", "correct horse battery"
+import alerts
 
 
 def wait_for(condition, limit_s: float = 15.0):
@@ -34,114 +24,6 @@ def wait_for(condition, limit_s: float = 15.0):
             return result
         time.sleep(0.02)
     raise AssertionError(f"did not happen within {limit_s:.0f} s: {condition}")
-
-
-def make_certificate(folder: Path) -> Path:
-    """A self-signed certificate for localhost and its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    certificate = (x509.CertificateBuilder().subject_name(name).issuer_name(name)
-                   .public_key(key.public_key()).serial_number(x509.random_serial_number())
-                   .not_valid_before(now - datetime.timedelta(days=1))
-                   .not_valid_after(now + datetime.timedelta(days=1))
-                   .add_extension(x509.SubjectAlternativeName(names), critical=False)
-                   .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-                   .sign(key, hashes.SHA256()))
-    path = folder / "server.pem"
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-    return path
-
-
-class _Protocol(SMTP):
-    async def smtp_QUIT(self, argument):
-        if self.event_handler.behaviour == "drop after acceptance":
-            self.transport.abort()
-            return
-        await super().smtp_QUIT(argument)
-
-
-class MailServer(Controller):
-    """An SMTP server with TLS and AUTH. `behaviour` may be changed at any time:
-
-    accept, refuse recipient, greylist, refuse mail, hang, drop (after DATA, before accepting),
-    drop after acceptance, echo password (in its refusal).
-    """
-
-    def __init__(self, certificate: Path, security: str = "tls", offer_starttls: bool = True):
-        self.behaviour = "accept"
-        self.accepted: list = []            # EmailMessage objects
-        self.logins = 0
-        self.attempts: list[float] = []     # time.monotonic() of each mail begun
-        self.data_seen = threading.Event()
-        self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self._tls.load_cert_chain(certificate)
-        self._starttls = security == "starttls" and offer_starttls
-        options = {"ssl_context": self._tls} if security == "tls" else {}
-        super().__init__(self, hostname="127.0.0.1", port=0, **options)
-
-    def factory(self):
-        return _Protocol(self, tls_context=self._tls if self._starttls else None, auth_required=True,
-                         require_starttls=self._starttls, auth_require_tls=self._starttls,
-                         authenticator=self._authenticate)
-
-    def _trigger_server(self):              # the base class connects to a port it must be told
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
-
-    def _authenticate(self, server, session, envelope, mechanism, login):
-        self.logins += 1
-        if self.behaviour == "echo password":
-            return AuthResult(success=False, handled=False, message=f"535 no: {login.password.decode()}")
-        right = (login.login, login.password) == (USERNAME.encode(), PASSWORD.encode())
-        return AuthResult(success=right, handled=False)
-
-    async def handle_RCPT(self, server, session, envelope, address, options):
-        self.attempts.append(time.monotonic())
-        if self.behaviour == "refuse recipient":
-            return "550 5.1.1 no such user here"
-        if self.behaviour == "greylist":
-            return "450 4.2.0 come back later"
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, server, session, envelope):
-        self.data_seen.set()
-        if self.behaviour == "refuse mail":
-            return "554 5.7.1 looks like spam"
-        if self.behaviour == "hang":
-            await asyncio.sleep(60)
-        if self.behaviour == "drop":
-            server.transport.abort()
-            return "451 dropped"
-        self.accepted.append(message_from_bytes(envelope.content, policy=policy.default))
-        return "250 OK"
-
-
-def mail_settings(server: MailServer, certificate: Path, folder: Path, security: str = "tls",
-                  extra: str = "") -> Path:
-    """alerts.toml for `server`, with no voice, no look-up and a lock command that only tells."""
-    path = folder / "alerts.toml"
-    path.write_text(f"""
-[email]
-host = "127.0.0.1"
-port = {server.port}
-security = "{security}"
-username = "{USERNAME}"
-sender = "{USERNAME}"
-recipient = "{USERNAME}"
-ca_file = "{certificate}"
-timeout_s = 1
-[voice]
-enabled = false
-[location]
-url = ""
-[lock]
-command = ["touch", "{folder / 'locked'}"]
-{extra}""")
-    return path
 
 
 @contextlib.contextmanager
@@ -272,3 +154,13 @@ def only_incident(root: Path) -> Path:
 
 def read_record(folder: Path) -> dict:
     return json.loads((folder / "incident.json").read_text("utf-8"))
+
+
+def quiet_guard(tmp_path):
+    """An Alerts object with neither sound nor network, whose lock is a file called `locked`."""
+    path = tmp_path / "alerts.toml"
+    path.write_text(f'[voice]\nenabled = false\n[location]\nurl = ""\n'
+                    f'[lock]\ncommand = ["touch", "{tmp_path / "locked"}"]\n')
+    guard = alerts.Alerts(alerts.load_settings(path), incidents=tmp_path / "incidents")
+    yield guard
+    guard.close()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from log_file import LOGGER, log_to
+from alerting.log_file import LOGGER, log_to
 
 log = logging.getLogger(LOGGER)
 

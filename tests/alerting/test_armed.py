@@ -7,16 +7,9 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from alerts_parts import (
-    PASSWORD,
-    LoginManager,
-    MailServer,
-    mail_settings,
-    make_certificate,
-    missing_for_lock,
-    web_server,
-)
+from alerts_parts import LoginManager, missing_for_lock, web_server
 from conftest import WEIGHTS
+from mail_parts import PASSWORD, MailServer, mail_settings, make_certificate
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),

@@ -11,14 +11,10 @@ an operating-system lock on `incidents/.<name>.claim`, which ends with the proce
 the owner writes or mails.
 """
 
-import contextlib
 import json
 import logging
 import os
-import sys
 import threading
-import time
-import unicodedata
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,7 +22,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-log = logging.getLogger("liveness")
+from alerting.claim import Claim
+from alerting.disk import make_folder, sync_folder, write_whole
+from alerting.printable import clean
+
+log = logging.getLogger("liveness.alerting")
 
 SNAPSHOT_QUALITY = 90       # of 100, JPEG
 # Why a face is not authorized. One that fails the challenge may well score as live.
@@ -41,7 +41,7 @@ class Incident:
     another calls `update`.
     """
 
-    def __init__(self, record: dict, jpeg: bytes, folder: Path | None, claim: "Claim | None"):
+    def __init__(self, record: dict, jpeg: bytes, folder: Path | None, claim: Claim | None):
         self.record = record
         self.jpeg = jpeg
         self.folder = folder
@@ -65,20 +65,20 @@ class Incident:
             changed = self.record | fields
             try:
                 if self.folder:
-                    _write_whole(self.folder / "incident.json", _encode(changed))
-            except OSError as error:
-                log.error("incident %s: cannot write incident.json: %s", self.name, error.strerror)
+                    write_whole(self.folder / "incident.json", _encode(changed))
+            except Exception as error:      # whatever it is, the lock and the mail come next
+                log.error("incident %s: cannot write incident.json: %s", self.name, _told(error))
             self.record = changed
 
     def add_frames(self, frames: list[np.ndarray]) -> None:
-        """Write raw frames (uint8, BGR) into frames/. Raises OSError."""
+        """Write raw frames (uint8, BGR) into frames/. Raises OSError or ValueError."""
         if not self.folder or not frames:
             return
         folder = self.folder / "frames"
-        _make_folder(folder)
+        make_folder(folder)
         for number, frame in enumerate(frames):
             png = _encode_image(".png", frame, [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
-            _write_whole(folder / f"{number:04}.png", png, lasting=False)
+            write_whole(folder / f"{number:04}.png", png, lasting=False)
 
     def release(self) -> None:
         """Let go of the incident: another process, or the next start, may take it up."""
@@ -89,7 +89,7 @@ class Incident:
 
 def create(root: Path, snapshot: np.ndarray, score: float, source: str, rehearsal: bool,
            actions: dict[str, dict], reason: str = REPLAY) -> Incident:
-    """Put a new incident on the disk and own it.
+    """Put a new incident on the disk and own it. Raises nothing.
 
     When the disk refuses, that is logged loudly and the incident lives on in memory alone: a full disk
     must keep neither the lock nor the mail from happening.
@@ -102,19 +102,23 @@ def create(root: Path, snapshot: np.ndarray, score: float, source: str, rehearsa
     """
     record = _new_record(score, source, rehearsal, actions, reason)
     name = record["id"]
-    jpeg = _encode_image(".jpg", snapshot, [cv2.IMWRITE_JPEG_QUALITY, SNAPSHOT_QUALITY])
-    claim = None
+    jpeg, claim = b"", None
     try:
-        _make_folder(root)
+        jpeg = _encode_image(".jpg", snapshot, [cv2.IMWRITE_JPEG_QUALITY, SNAPSHOT_QUALITY])
+    except ValueError as error:
+        log.error("incident %s: no snapshot: %s", name, error)
+    try:
+        make_folder(root)
         claim = Claim.take(root / f".{name}.claim") if actions["mail"]["state"] == "waiting" else None
         building = root / f".{name}.incomplete"
-        _make_folder(building)
-        _write_whole(building / "snapshot.jpg", jpeg)
-        _write_whole(building / "incident.json", _encode(record))
+        make_folder(building)
+        if jpeg:
+            write_whole(building / "snapshot.jpg", jpeg)
+        write_whole(building / "incident.json", _encode(record))
         building.rename(root / name)
-        _sync_folder(root)
-    except OSError as error:
-        log.critical("INCIDENT NOT SAVED in %s: %s", root, error.strerror)
+        sync_folder(root)
+    except Exception as error:      # whatever it is, the lock and the mail come next
+        log.critical("INCIDENT NOT SAVED in %s: %s", root, _told(error))
         return Incident(record, jpeg, None, claim)
     return Incident(record, jpeg, root / name, claim)
 
@@ -132,18 +136,19 @@ def sample(public: str | None, location: dict) -> tuple[dict, bytes]:
 
 def _new_record(score: float, source: str, rehearsal: bool, actions: dict[str, dict],
                 reason: str = REPLAY) -> dict:
-    import socket
+    from alerting import computer
 
     now = datetime.now(timezone.utc)
+    here = computer.identity()
     name = f"{now:%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
     return {
         "id": name,
         "time_utc": now.isoformat(timespec="milliseconds"),
         "time_local": now.astimezone().isoformat(timespec="milliseconds"),
-        "timezone": clean(now.astimezone().strftime("%Z")),
-        "host": clean(socket.gethostname()),
-        "user": _user(),
-        "address": {"local": _local_address(), "public": None},
+        "timezone": clean(now.astimezone().tzname()),
+        "host": here["host"],
+        "user": here["user"],
+        "address": {"local": here["address"], "public": None},
         "location": {"unknown": "not looked up"},
         "reason": reason,
         "score": round(float(score), 4),
@@ -161,7 +166,7 @@ def unsent(root: Path, refused: bool = True) -> Iterator[Incident]:
     """
     states = ("waiting", "refused") if refused else ("waiting",)
     for path in sorted(root.glob("*/incident.json")):
-        if not _is_unsent(path, states):
+        if not _read_unsent(path, states):
             continue
         try:
             claim = Claim.take(root / f".{path.parent.name}.claim")
@@ -170,133 +175,57 @@ def unsent(root: Path, refused: bool = True) -> Iterator[Incident]:
             continue
         if not claim:
             continue
-        if not _is_unsent(path, states):    # its owner sent it between the first look and the claim
+        record = _read_unsent(path, states)
+        if not record:      # its owner sent it between the first look and the claim
             claim.release(settled=True)
             continue
-        try:
-            jpeg = (path.parent / "snapshot.jpg").read_bytes()
-        except FileNotFoundError:   # the user's to remove; the report is still worth having
-            jpeg = b""
-        case = Incident(json.loads(path.read_text("utf-8")), jpeg, path.parent, claim)
+        case = Incident(record, _read_snapshot(path.parent), path.parent, claim)
         case.located = True         # where this computer is now says nothing about then
         yield case
 
 
-def _is_unsent(path: Path, states: tuple[str, ...]) -> bool:
+def _read_unsent(path: Path, states: tuple[str, ...]) -> dict | None:
+    """The incident's record while its mail is in one of the states."""
     try:
-        record = json.loads(path.read_text("utf-8"))
-        return record["actions"]["mail"]["state"] in states
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s cannot be read and is left as it is: %s", path, clean(error))
-        return False
-
-
-class Claim:
-    """The right to write and mail one incident: a lock that the operating system ends with its process."""
-
-    def __init__(self, path: Path, descriptor: int):
-        self._path = path
-        self._descriptor = descriptor
-
-    @classmethod
-    def take(cls, path: Path) -> "Claim | None":
-        """The claim, or None while somebody else has it. Raises OSError when the file cannot be made."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            if sys.platform == "win32":
-                import msvcrt
-                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-            else:
-                import fcntl
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            os.close(descriptor)
+        if not path.is_file():      # the user's to remove; and one that is a pipe would never end
             return None
-        except OSError as error:    # a network share without locks: a mail sent twice beats one not sent
-            log.warning("%s cannot be locked: %s", path, error.strerror)
-        return cls(path, descriptor)
-
-    def release(self, settled: bool) -> None:
-        """Give it back; when the incident is settled nobody will need the file again."""
-        # Whoever locks the removed file meanwhile looks at incident.json once more and finds it settled.
-        if settled and sys.platform != "win32":
-            self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
-        if settled and sys.platform == "win32":     # open files cannot be removed there
-            with contextlib.suppress(OSError):
-                self._path.unlink()
+        record = json.loads(path.read_text("utf-8"))
+        wanted = record["actions"]["mail"]["state"] in states
+        if wanted and not isinstance(record["id"], str):
+            raise TypeError("its id is not a text")
+        return record if wanted else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        log.warning("%s cannot be read and is left as it is: %s", path, clean(error))
+        return None
 
 
-def clean(text: object, limit: int = 120) -> str:
-    """One line of printable text, at most `limit` characters: for anything that came from outside."""
-    printable = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in str(text)[:4 * limit])
-    line = " ".join(printable.split())
-    return line if len(line) <= limit else line[:limit - 1] + "…"
-
-
-def _user() -> str:
-    import getpass
-
+def _read_snapshot(folder: Path) -> bytes:
+    """Empty where it is gone or cannot be read: the report is worth having without it."""
+    path = folder / "snapshot.jpg"
     try:
-        return clean(getpass.getuser())
-    except (OSError, KeyError, ImportError):    # a user id without a name
-        return "unknown"
-
-
-def _local_address() -> str:
-    """The address this computer uses towards the internet. Connecting a UDP socket sends nothing."""
-    import socket
-
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))     # TEST-NET-1, RFC 5737
-            return probe.getsockname()[0]
-        except OSError:
-            return "unknown"
+        return path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        log.warning("%s cannot be read: %s", path, _told(error))
+        return b""
 
 
 def _encode(record: dict) -> bytes:
-    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
+    # Half a surrogate pair, out of a name that is not valid text, becomes its JSON escape.
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _encode_image(suffix: str, image: np.ndarray, options: list[int]) -> bytes:
-    return cv2.imencode(suffix, image, options)[1].tobytes()
-
-
-def _make_folder(path: Path) -> None:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-
-def _write_whole(path: Path, data: bytes, lasting: bool = True) -> None:
-    """Write beside, then rename: a reader, or a crash, finds the old file or the new one."""
-    new = path.with_name(f".{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(data)
-        if lasting:
-            file.flush()
-            os.fsync(file.fileno())
-    _replace(new, path)
-    if lasting:
-        _sync_folder(path.parent)
-
-
-def _replace(new: Path, path: Path) -> None:
-    for _ in range(5):
-        try:
-            return os.replace(new, path)
-        except PermissionError:     # on Windows, while a virus scanner or an indexer has it open
-            time.sleep(0.05)
-    os.replace(new, path)
-
-
-def _sync_folder(path: Path) -> None:
-    if sys.platform == "win32":     # folders cannot be opened there, and need not be
-        return
-    descriptor = os.open(path, os.O_RDONLY)
+    """Raises ValueError for what is no picture, or too large a one for the format."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        done, data = cv2.imencode(suffix, image, options)
+    except cv2.error as error:
+        raise ValueError(clean(error)) from None
+    if not done:
+        raise ValueError(f"OpenCV makes no {suffix} of it")
+    return data.tobytes()
+
+
+def _told(error: Exception) -> str:
+    return clean(getattr(error, "strerror", None) or error) or type(error).__name__
