@@ -1,11 +1,12 @@
-"""Source and face detector, opened at the same time, while Python imports the rest.
+"""Source, face detector and witness, opened at the same time, while Python imports the rest.
 
     opening = Opening(SourceOptions("0"), "face_detector", confidence=0.5)
     with opening.source() as source:
         found = opening.found(source)
+        witness = opening.witness()
 
 Of all that a start does, this is what takes long: OpenCV lets go of Python's lock, so the threads really run beside
-each other and beside Python's imports. Of a file, faces are looked for in the first frames as soon as both are open.
+each other and beside Python's imports. Of a file, faces are looked for in the first frames as soon as those two are open.
 """
 
 import functools
@@ -26,7 +27,7 @@ class SourceOptions(NamedTuple):
 
 
 class Opening:
-    """Begins to open both at once. detector: folder of its weights. confidence: lowest score of a face, 0 to 1."""
+    """Begins to open all at once. detector: folder of its weights. confidence: lowest score of a face, 0 to 1."""
 
     def __init__(self, source: SourceOptions, detector: str, confidence: float):
         # What an import makes is there to stay: to search it for garbage takes a tenth of the time.
@@ -53,6 +54,9 @@ class Opening:
 
         self._detector = _Background(FaceDetector, detector, confidence)
         self._found = None if in_main_thread else _Background(lambda: self._look(self._source.result()))
+        from anti_spoofing import Witness
+
+        self._witness = _Background(Witness)
 
     def source(self):
         """The source, once it is open. Raises SourceError."""
@@ -61,6 +65,10 @@ class Opening:
     def found(self, source):
         """The source's frames with their faces, once the detector is open. Raises DetectorError."""
         return self._found.result() if self._found else self._look(source)
+
+    def witness(self):
+        """The anti-spoofing network, once it is read. Raises WitnessMissing and WitnessError."""
+        return self._witness.result()
 
     def _look(self, source):
         from authentication.authenticator import look_for_faces

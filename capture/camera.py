@@ -65,7 +65,7 @@ class Camera:
     On macOS the first opening must happen in the main thread, where the system asks for permission.
     """
 
-    live = True
+    live, stills = True, False
     length = None
 
     def __init__(self, address: int | str, name: str, stem: str, width: int | None = None, height: int | None = None,

@@ -14,7 +14,7 @@ IMAGE_SUFFIXES = {".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 class FrameFolder:
     """The stills of a folder by name; of an incident's folder, the raw frames in it."""
 
-    live = False
+    live, stills = False, True
     fps = USUAL_FPS
 
     def __init__(self, path: Path):

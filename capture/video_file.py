@@ -19,7 +19,7 @@ FRAMES_AHEAD = 2
 class VideoFile:
     """A video file, every frame of it, as fast as it can be decoded: in a thread, a little ahead of whoever asks."""
 
-    live = False
+    live, stills = False, False
     _ahead: Ahead | None = None
 
     def __init__(self, path: Path):

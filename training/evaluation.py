@@ -9,27 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import livenessnet
+from model_file.scores import fuse, logit
 
 # Share of each class that is held out; and what is left out before it, because neighbouring frames are near
 # copies of each other.
 HELD_OUT, GAP = 0.25, 0.05
 # Recordings shorter than that, in parts of the longest of their class, are never held out.
 SHORT = 0.2
-# The face lies in the middle of a crop, and the frame may end nearer than the crop does: its reach is how far it goes
-# on, on the side where it goes farthest, in face boxes. In a close-up (0.6) nearly nothing is left in view that gives
-# a replay away, so that both classes look live, the more so the nearer: for each reach the operating point lies
-# elsewhere. These are the reaches at which it is measured, on the crops of the training videos; linear in between.
-REACHES = (0.5, 0.6, 0.7, 0.8, 1.0)
-# With what is unfamiliar the logits keep only about that share of their size, and so does the way that the middle
-# between the classes goes. On unseen close-ups BPCER was 0.12 and APCER 0.05 with 0.05, 0.15 and 0.04 with 0.1, 0.23
-# and 0.02 with 0.25 (two training pairs, eight networks out of 128).
-FADING = 0.1
-# After training on simulated replays the operating point lies there from afar, as a logit of the network's own
-# probability of "real", and not at 0: they are more varied than a recording, so that whatever is not quite the live
-# face it knows looks like one of them. On real recordings (two live ones to train on, eight networks out of 16) 0.4
-# gave BPCER 0.49 and APCER 0.00, 0.8 gave 0.35 and 0.00, 1.2 gave 0.30 and 0.09.
-AFAR_SIMULATED = 0.8
+# In log odds: from there on a steady score decides as fast as it can (authentication.verdict, 0.82 as p_real).
+CLEAR = 1.5
+# How much LivenessNet's word may count: see model_file.scores.fuse.
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 UNSEEN, SAME, SIMULATED = "unseen recordings", "the same recordings", "simulated replays"
 Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 
@@ -65,18 +55,23 @@ def split(is_real: np.ndarray, recordings: np.ndarray, time_s: np.ndarray) -> tu
         is_held = np.isin(recordings, held)
         return np.flatnonzero(~is_held), np.flatnonzero(is_held), UNSEEN
 
-    train_rows, held_rows = [], []
     splittable = {name for each in long for name, _ in each}
-    for name in np.unique(recordings):
-        rows = np.flatnonzero(recordings == name)
-        if name not in splittable:
-            train_rows.extend(rows)
-            continue
-        rows = rows[np.argsort(time_s[rows], kind="stable")]
-        end = math.floor(len(rows) * (1 - HELD_OUT))
-        train_rows.extend(rows[: end - math.floor(len(rows) * GAP)])
-        held_rows.extend(rows[end:])
-    return np.array(train_rows), np.array(held_rows), SAME
+    can_end = np.isin(recordings, list(splittable))
+    front, held = cut_ends(np.flatnonzero(can_end), recordings, time_s, HELD_OUT)
+    return np.concatenate([front, np.flatnonzero(~can_end)]), held, SAME
+
+
+def cut_ends(rows: np.ndarray, recordings: np.ndarray, time_s: np.ndarray, share: float
+             ) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of all but the ends of their recordings, and of the ends, a share of each, with a gap before it."""
+    fronts, ends = [], []
+    for name in np.unique(recordings[rows]):
+        of_one = rows[recordings[rows] == name]
+        of_one = of_one[np.argsort(time_s[of_one], kind="stable")]
+        end = math.floor(len(of_one) * (1 - share))
+        fronts.append(of_one[: end - math.floor(len(of_one) * GAP)])
+        ends.append(of_one[end:])
+    return np.concatenate(fronts), np.concatenate(ends)
 
 
 def folds(is_real: np.ndarray, recordings: np.ndarray) -> list[np.ndarray]:
@@ -93,33 +88,34 @@ def folds(is_real: np.ndarray, recordings: np.ndarray) -> list[np.ndarray]:
     return [np.flatnonzero(np.isin(recordings, pair)) for pair in pairs]
 
 
-def expected(reaches: np.ndarray, raw: np.ndarray, is_real: np.ndarray, afar: float = 0.0) -> dict:
-    """Where the operating point can be expected to lie for other people, rooms and screens.
+def calibrate(raw: np.ndarray, is_real: np.ndarray) -> dict:
+    """The operating point at which APCER and BPCER together are least, as model_file.scores.calibrate takes it.
 
-    reaches: float (R,), rising, the last as far as crops go. raw: float (R, N), the network's probability of "real"
-    for the same N crops at each of them. is_real: bool (N,). afar: the offset at the last.
-    Returns a calibration, see livenessnet.calibrate.
+    raw: float (N,), the network's probability of "real". Among equally good points the one nearest to the network's own
+    is taken: where everything is told apart, held-out frames of one recording say nothing about where to draw the line.
     """
-    logits = livenessnet.logit(raw)
-    middle = (np.median(logits[:, is_real], axis=1) + np.median(logits[:, ~is_real], axis=1)) / 2
-    return {"scale": 1.0, "reach": np.round(reaches, 4).tolist(),
-            "offset": np.round(afar - FADING * (middle - middle[-1]), 4).tolist()}
-
-
-def calibrate(raw: np.ndarray, reach: np.ndarray, is_real: np.ndarray, start: dict) -> dict:
-    """Move a calibration, at all reaches alike, to where APCER and BPCER together are least.
-
-    raw: float (N,), the network's probability of "real". reach: float (N,). Among equally good points the one nearest
-    to `start` is taken: where everything is told apart, held-out frames of one recording say nothing about where to
-    draw the line.
-    """
-    logits = livenessnet.logit(livenessnet.calibrate(raw, reach, start))
+    logits = logit(raw)
     edges = np.unique(logits)
     candidates = np.concatenate([[0.0], (edges[1:] + edges[:-1]) / 2])
     errors = [np.mean(logits[is_real] < c) + np.mean(logits[~is_real] >= c) for c in candidates]
     best = min(range(len(candidates)), key=lambda i: (round(errors[i], 6), abs(candidates[i])))
-    moved = np.round(np.array(start["offset"]) - candidates[best], 4)
-    return {**start, "offset": moved.tolist()}
+    return {"scale": 1.0, "offset": round(float(-candidates[best]), 4)}
+
+
+def worth(witness: np.ndarray, own: np.ndarray, is_real: np.ndarray) -> float:
+    """How much LivenessNet's word is to count beside the witness', one of WEIGHTS: no more than it takes to leave the
+    fewest held-out crops doubtful or misjudged.
+
+    witness, own: log odds of a live face, float (N,). Where the witness alone is clear about all of them, as with most
+    people, that is nothing.
+    """
+    sides = np.where(is_real, 1, -1)
+
+    def unclear(weight: float) -> float:
+        short = sides * fuse(witness, own, weight) < CLEAR
+        return short[is_real].mean() + short[~is_real].mean()
+
+    return min(WEIGHTS, key=lambda weight: (round(unclear(weight), 6), weight))
 
 
 def evaluate(scores: np.ndarray, is_real: np.ndarray, recordings: np.ndarray, time_s: np.ndarray) -> dict[str, Rate]:

@@ -2,9 +2,10 @@
 
 OpenCV's importer trusts what it reads: fuzzed with graphs in which a few numbers, names or operators had been
 changed, one in thirty ended in a segmentation fault, a division by zero or an endless loop, and none of those can be
-caught. LivenessNet needs fifteen operators and no more. So the file is read here, in Python, where nothing worse
-than an exception can happen, and refused unless it is made of those alone, with shapes and sizes that fit together
-from the input to the output, for any number of faces.
+caught. LivenessNet needs fifteen operators and no more, among them those of earlier versions, which laid eight
+networks side by side as groups of channels and took their mean. So the file is read here, in Python, where nothing
+worse than an exception can happen, and refused unless it is made of those alone, with shapes and sizes that fit
+together from the input to the output, for any number of faces.
 """
 
 import math
@@ -320,7 +321,7 @@ class _Walk:
         _expect(attributes, {})
         data, wanted = _count(names, 2)
         shape, target = self.shapes[data], self.integers[wanted]
-        flat = target == [shape[0], math.prod(shape[1:])]
+        flat = target in ([shape[0], math.prod(shape[1:])], [0, math.prod(shape[1:])])
         members = len(target) == 3 and target[0] == 0 and min(target[1:]) >= 1
         if not flat and not (members and target[1] * target[2] == math.prod(shape[1:])):
             raise GraphError("an unexpected Reshape")

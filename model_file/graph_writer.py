@@ -2,8 +2,7 @@
 
 Keras can export one too, through tf2onnx: it traces and converts the whole of the network and takes 2.5 s for it, a
 third of a training. LivenessNet is made of seven kinds of layers, and their ONNX counterparts can be written down at
-once. The members of an average are laid side by side, as groups of the channels of one network: OpenCV reads its 27
-nodes in two thirds of the time that it takes for those of eight networks, and runs them in nine tenths.
+once.
 """
 
 import numpy as np
@@ -19,27 +18,23 @@ class UnknownLayer(ValueError):
 
 
 def write(model) -> bytes:
-    """The inference graph of a built Keras model: one LivenessNet, or several under one Average layer.
+    """The inference graph of a built Keras model, a LivenessNet.
 
-    Takes float32 (N, height, width, depth), N free, and gives float32 (N, classes). Raises UnknownLayer, also where
-    members differ in size.
+    Takes float32 (N, height, width, depth), N free, and gives float32 (N, classes). Raises UnknownLayer.
     """
-    members = [layer for layer in model.layers if hasattr(layer, "layers")] or [model]
-    if len({tuple(weight.shape for weight in member.weights) for member in members}) > 1:
-        raise UnknownLayer("members that differ")
-    graph = _Graph(model.input_shape[1:], len(members))
-    for same in zip(*(member.layers for member in members), strict=True):
-        graph.add(same)
+    graph = _Graph(model.input_shape[1:])
+    for layer in model.layers:
+        graph.add(layer)
     return graph.serialized(model.output_shape[1])
 
 
 class _Graph:
     """Nodes and constants in the making, at the one whose name is ``at``; names are numbers."""
 
-    def __init__(self, shape: tuple[int, int, int], members: int):
-        self.nodes, self.constants, self.members = [], [], members
+    def __init__(self, shape: tuple[int, int, int]):
+        self.nodes, self.constants = [], []
         self.input = self.shape = shape
-        self.at, self.shared = "input", True
+        self.at = "input"
         self.apply("Transpose", perm=[0, 3, 1, 2])  # filters run over channels first
 
     def constant(self, values: np.ndarray) -> str:
@@ -52,10 +47,9 @@ class _Graph:
         self.at = f"n{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [self.at], **attributes))
 
-    def add(self, layers: tuple) -> None:
-        """The same layer of all members: float32 (N, members * channels, height, width) from here on."""
-        layer, kind = layers[0], type(layers[0]).__name__
-        weights = [np.concatenate(same, axis=-1) for same in zip(*(each.get_weights() for each in layers))]
+    def add(self, layer) -> None:
+        """A layer: float32 (N, channels, height, width) from here on."""
+        kind, weights = type(layer).__name__, layer.get_weights()
         height, width, channels = self.shape
         if kind == "Conv2D" and (layer.padding, layer.kernel_size, layer.strides) == ("same", (3, 3), (1, 1)):
             self.convolve(weights[0], weights[1], [1, 1, 1, 1])
@@ -77,19 +71,15 @@ class _Graph:
         self.activate(getattr(layer, "activation", None))
 
     def convolve(self, filters: np.ndarray, biases: np.ndarray, pads: list[int]) -> None:
-        group = 1 if self.shared else self.members
-        self.apply("Conv", filters.transpose(3, 2, 0, 1), biases, kernel_shape=list(filters.shape[:2]), pads=pads,
-                   group=group)
-        self.shared = False
+        self.apply("Conv", filters.transpose(3, 2, 0, 1), biases, kernel_shape=list(filters.shape[:2]), pads=pads)
 
     def activate(self, function) -> None:
         name = getattr(function, "__name__", "linear")
         if name == "relu":
             self.apply("Relu")
         elif name == "softmax":
-            self.apply("Reshape", np.array([0, self.members, self.shape[2]]))
-            self.apply("Softmax", axis=2)
-            self.apply("ReduceMean", axes=[1], keepdims=0)
+            self.apply("Reshape", np.array([0, self.shape[2]]))
+            self.apply("Softmax", axis=1)
         elif name != "linear":
             raise UnknownLayer(name)
 
