@@ -6,7 +6,8 @@
         witness = opening.witness()
 
 Of all that a start does, this is what takes long: OpenCV lets go of Python's lock, so the threads really run beside
-each other and beside Python's imports. Of a file, faces are looked for in the first frames as soon as those two are open.
+each other and beside Python's imports. Of a file, faces are looked for in the first frames as soon as it and the
+detector are open.
 """
 
 import functools

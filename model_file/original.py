@@ -68,7 +68,7 @@ def convert(path: str, cached: str, *labels: str) -> int:
     try:
         model = _load_hdf5(Path(path), read(Path(path), MEMBER_LIMIT, "name yours with --model"))
         Path(cached).parent.mkdir(parents=True, exist_ok=True)
-            details = {"margin": ORIGINAL["margin"], "calibration": unfitted, "dataset": Path(path).name}
+        details = {"margin": ORIGINAL["margin"], "calibration": UNFITTED, "dataset": Path(path).name}
         save(model, cached, list(labels), details)
     except ModelError as error:
         print(error)
