@@ -102,8 +102,3 @@ def test_what_cannot_be_opened_is_told_without_secrets(name, part):
     with pytest.raises(SourceError, match=part) as error:
         open_source(name)
     assert "secret" not in str(error.value)
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(SourceError, match="no pictures"):
-        open_source(str(tmp_path))
