@@ -4,6 +4,9 @@ import os
 import re
 from pathlib import Path
 
+# Servers of files. Of another, such as a camera's RTSP server, nothing that it says about an end is believed: a camera
+# that is taken for a recording would guard nothing.
+_FILE_SERVERS = ("http://", "https://", "ftp://", "ftps://")
 # Live streams are announced by lists in such files, which are themselves served as files are.
 _LISTS = (".m3u8", ".mpd", ".sdp")
 _ANSWER_S = 2.0
@@ -53,6 +56,11 @@ def stem(address: str) -> str:
     path = re.split(r"[?#]", address)[0].partition("://")[2]
     name = path.rpartition("/")[2].rpartition(".")[0] if "/" in path else ""
     return name if re.fullmatch(r"[\w-]{1,60}", name) else "stream"
+
+
+def may_be_a_file(address: str) -> bool:
+    """Can what is at a stream's address be a file at all?"""
+    return address.lower().startswith(_FILE_SERVERS)
 
 
 def is_file_on_a_server(address: str) -> bool:

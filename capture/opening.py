@@ -12,9 +12,9 @@ from pathlib import Path
 
 import cv2
 
-from capture.address import is_file_on_a_server, local_path, shown, stem
+from capture.address import is_file_on_a_server, local_path, may_be_a_file, shown, stem
+from capture.pictures import SUFFIXES
 from capture.source import SourceError
-from capture.stills import IMAGE_SUFFIXES, Stills
 from capture.video_file import VideoFile
 
 # What can be done about a bad file or a missing camera, we say ourselves, in one line.
@@ -45,7 +45,9 @@ def open_source(name: str, width: int | None = None, height: int | None = None, 
         kind = 0
     except (OSError, ValueError) as error:  # a name that no system takes
         raise SourceError(f"{shown(name)}: cannot be read ({getattr(error, 'strerror', error)})") from None
-    if kind == stat.S_IFDIR or kind == stat.S_IFREG and path.suffix.lower() in IMAGE_SUFFIXES:
+    if kind == stat.S_IFDIR or kind == stat.S_IFREG and path.suffix.lower() in SUFFIXES:
+        from capture.stills import Stills
+
         return Stills(path)
     if kind == stat.S_IFREG:
         return VideoFile(path)
@@ -59,7 +61,7 @@ def _stream(address: str, *wishes):
     name = f"stream {shown(address)}"
     camera = Camera(address, name, "stream", *wishes)
     # As a camera it would be opened again at its end, for ever.
-    if camera.ends or is_file_on_a_server(address):
+    if may_be_a_file(address) and (camera.ends or is_file_on_a_server(address)):
         from capture.remote import RemoteVideo
 
         camera.close()

@@ -11,8 +11,6 @@ from capture import pictures
 from capture.address import shown
 from capture.source import USUAL_FPS, SourceError, digest
 
-IMAGE_SUFFIXES = {".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
-
 
 class Stills:
     """The stills of a folder by name, 2 before 10; of an incident's folder, the raw frames in it. Or a single still.
@@ -31,7 +29,7 @@ class Stills:
                 # The snapshot beside an incident's frames has a box drawn on it: not for training.
                 folder = path / "frames" if (path / "frames").is_dir() else path
                 self._files = [
-                    file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+                    file for file in folder.iterdir() if file.suffix.lower() in pictures.SUFFIXES and file.is_file()
                 ]
                 self._files.sort(key=_in_order)
             else:

@@ -4,6 +4,7 @@ import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -11,8 +12,10 @@ import numpy as np
 from capture import containers, pictures
 from capture.address import shown
 from capture.ahead import Ahead
-from capture.pace import Pace, agreed, measure
 from capture.source import USUAL_FPS, SourceError, digest
+
+if TYPE_CHECKING:
+    from capture.pace import Pace
 
 # No recording of a face stands still for so long: a time stamp that says so is broken.
 LONGEST_PAUSE_S = 10.0
@@ -67,10 +70,13 @@ class Recording:
     @functools.cached_property
     def _agreed(self) -> tuple[float | None, int | None]:
         # Only now: a start that asks for neither does without.
+        from capture.pace import agreed
+
         return agreed(self._announced_fps, self._announced_count, self._measured())
 
-    def _measured(self) -> Pace:
-        return Pace(None, 0, False)
+    def _measured(self) -> "Pace | None":
+        """None where it would take too long."""
+        return None
 
     def frames(self, step: int = 1) -> Iterator[tuple[int, float, np.ndarray]]:
         """Every step-th frame, once; those between are never turned into pictures."""
@@ -162,7 +168,9 @@ class VideoFile(Recording):
         for stream in self._streams:
             stream.close()
 
-    def _measured(self) -> Pace:
+    def _measured(self) -> "Pace":
+        from capture.pace import measure
+
         packets = self._opened(cv2.CAP_PROP_FORMAT, -1)
         try:
             return measure(packets)
