@@ -24,6 +24,8 @@ from pathlib import Path
 
 # NumPy's algebra starts a thread for each core and spends 20 to 60 ms on it; nothing here multiplies matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Windows opens some cameras after a minute without it (OpenCV issue 17687); OpenCV reads it when it is imported.
+os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402

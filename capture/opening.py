@@ -32,6 +32,8 @@ def open_source(name: str, width: int | None = None, height: int | None = None, 
         from capture.camera import Camera  # files do without it
 
         return Camera(int(name), f"camera {name}", f"camera{name}", width, height, fps)
+    if not name:    # such as of a variable that is not set: not the current folder
+        raise SourceError("no source is named; give a video file, a camera's number or a stream's address")
     path = local_path(name)
     if path is None:
         return _stream(name, width, height, fps)
@@ -41,10 +43,10 @@ def open_source(name: str, width: int | None = None, height: int | None = None, 
         return Camera(path, f"camera {path}", f"camera-{re.sub('[^0-9A-Za-z]+', '-', path.name)}", width, height, fps)
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
-    except FileNotFoundError:
+    except PermissionError as error:
+        raise SourceError(f"{shown(name)}: cannot be read ({error.strerror})") from None
+    except (OSError, ValueError):   # among them names that no system takes
         kind = 0
-    except (OSError, ValueError) as error:  # a name that no system takes
-        raise SourceError(f"{shown(name)}: cannot be read ({getattr(error, 'strerror', error)})") from None
     if kind == stat.S_IFDIR or kind == stat.S_IFREG and path.suffix.lower() in SUFFIXES:
         from capture.stills import Stills
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from capture import pictures
 from capture.address import shown
-from capture.source import USUAL_FPS, SourceError, digest
+from capture.source import USUAL_FPS, SourceError, digest, file_digest
 
 
 class Stills:
@@ -24,7 +24,8 @@ class Stills:
     def __init__(self, path: Path):
         self.name = shown(str(path))
         try:
-            if path.is_dir():
+            self._single = not path.is_dir()
+            if not self._single:
                 self.stem = path.resolve().name
                 # The snapshot beside an incident's frames has a box drawn on it: not for training.
                 folder = path / "frames" if (path / "frames").is_dir() else path
@@ -55,7 +56,9 @@ class Stills:
                 yield index, index / self.fps, picture
 
     def fingerprint(self) -> str:
-        """Of the names and the first picture."""
+        """Of the names and the first picture; of a single one, of what is in it, whatever its name."""
+        if self._single:
+            return file_digest(self._files[0])
         names = b"\n".join(os.fsencode(file.name) for file in self._files)
         return digest(names + self._files[0].read_bytes())
 

@@ -12,7 +12,7 @@ import numpy as np
 from capture import containers, pictures
 from capture.address import shown
 from capture.ahead import Ahead
-from capture.source import USUAL_FPS, SourceError, digest
+from capture.source import USUAL_FPS, SourceError, file_digest
 
 if TYPE_CHECKING:
     from capture.pace import Pace
@@ -158,10 +158,7 @@ class VideoFile(Recording):
         super().__init__(self._opened(), name, path.stem, advice, header.mirror)
 
     def fingerprint(self) -> str:
-        """Of the file's size and its first mebibyte: enough to tell recordings apart, and quick."""
-        with self._path.open("rb") as file:
-            head = file.read(1 << 20)
-        return digest(str(self._path.stat().st_size).encode() + head)
+        return file_digest(self._path)
 
     def close(self) -> None:
         super().close()

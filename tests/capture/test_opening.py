@@ -71,8 +71,8 @@ def test_a_bare_name_is_a_name_whatever_it_looks_like(sample, live_frames, tmp_p
 
 
 @pytest.mark.parametrize("name, part", [
-    ("x" * 5000, "too long"), ("no\0name", "cannot be read"), ("nowhere/real.mp4", "no such file"),
-    (os.devnull, "neither a file nor a folder"),
+    ("x" * 5000, "no such file"), ("no\0name", "no such file"), ("nowhere/real.mp4", "no such file"),
+    ("", "no source is named"), (os.devnull, "neither a file nor a folder"),
 ])
 def test_what_is_no_file_is_told_as_what_it_is(name, part):
     if sys.platform == "win32":

@@ -54,6 +54,15 @@ def test_a_single_picture_is_itself_and_not_those_numbered_like_it(tmp_path, liv
         assert source.length == 1 and source.stem == "real_000001"
 
 
+def test_a_single_picture_is_the_same_recording_under_another_name(tmp_path, live_frames):
+    prints = []
+    for name, frame in (("a.png", live_frames[0]), ("b.png", live_frames[0]), ("c.png", live_frames[1])):
+        cv2.imwrite(str(tmp_path / name), frame)
+        with open_source(str(tmp_path / name)) as source:
+            prints.append(source.fingerprint())
+    assert prints[0] == prints[1] != prints[2]
+
+
 def test_what_is_no_picture_is_told(tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     with pytest.raises(SourceError, match="text.png: not a picture"):

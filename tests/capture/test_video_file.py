@@ -96,7 +96,7 @@ def test_a_phone_in_a_dark_room_is_not_dark(live_frames, detector):
 
 
 @pytest.mark.parametrize("name, part", [
-    ("9" * 5000, "no such file"), ("99", "camera 99"), ("rtsp://user:secret@127.0.0.1:1/x?key=secret", "stream"),
+    pytest.param("9" * 5000, "no such file", id="number"), ("99", "camera 99"), ("rtsp://user:secret@127.0.0.1:1/x?key=secret", "stream"),
 ])
 def test_what_cannot_be_opened_is_told_without_secrets(name, part):
     with pytest.raises(SourceError, match=part) as error:
