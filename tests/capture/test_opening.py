@@ -71,6 +71,16 @@ def test_a_bare_name_is_a_name_whatever_it_looks_like(sample, live_frames, tmp_p
 
 
 @pytest.mark.parametrize("name, part", [
+    pytest.param("9" * 5000, "no such file", id="number"), ("99", "camera 99"),
+    ("rtsp://user:secret@127.0.0.1:1/x?key=secret", "stream"),
+])
+def test_what_cannot_be_opened_is_told_without_secrets(name, part):
+    with pytest.raises(SourceError, match=part) as error:
+        open_source(name)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("name, part", [
     ("x" * 5000, "no such file"), ("no\0name", "no such file"), ("nowhere/real.mp4", "no such file"),
     ("", "no source is named"), (os.devnull, "neither a file nor a folder"),
 ])
