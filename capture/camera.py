@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
 import numpy as np
 
@@ -58,8 +59,9 @@ class Patience:
 class Camera:
     """A camera or stream, opened; a reader thread keeps its newest picture. One consumer: frames().
 
-    address: the camera's number, or a stream's URL. name: for messages. stem: for file names.
+    address: the camera's number, its file (Linux), or a stream's URL. name: for messages. stem: for file names.
     width, height (pixels), fps: wishes; what the camera gives instead is logged once.
+    ends: True of a stream that says how long it is: a recording, and none for here.
     Raises SourceError if it cannot be opened or brings no first picture.
 
     On macOS the first opening must happen in the main thread, where the system asks for permission.
@@ -68,7 +70,7 @@ class Camera:
     live, stills = True, False
     length = None
 
-    def __init__(self, address: int | str, name: str, stem: str, width: int | None = None, height: int | None = None,
+    def __init__(self, address: int | Path | str, name: str, stem: str, width: int | None = None, height: int | None = None,
                  fps: float | None = None, patience: Patience = Patience()):
         self.name = name
         self.stem = f"{stem}-{datetime.now(timezone.utc):%Y%m%dT%H%M%S}"
@@ -79,7 +81,7 @@ class Camera:
             self._device.release()
             what, advice = obstacle(address)
             raise SourceError(f"{name}: cannot be opened{what and ': '}{what}; {advice}")
-        self.fps = self._device.fps
+        self.fps, self.ends = self._device.fps, self._device.ends
         self._device.report_wishes(frame)
 
         self._closing = threading.Event()

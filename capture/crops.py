@@ -6,9 +6,13 @@ The name alone is enough to train on. What else training must know stands in the
 attributes, so that a crop can be moved, copied or deleted like any picture and stays complete.
 """
 
+import contextlib
+import errno
+import itertools
 import math
 import os
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +27,9 @@ _XMP = (
     '<rdf:Description rdf:about="" xmlns:crop="urn:liveness-authentication:crop:1" {}/></rdf:RDF></x:xmpmeta>'
 )
 _ATTRIBUTE = re.compile(rb'crop:(\w+)="([-+.:\w]*)"')
-_NAME = re.compile(r"(?:(?P<recording>.+)_)?(?P<frame>\d+)")
+# Characters of a recording's name where the disk takes no longer ones: at most four bytes each, of 255.
+_SHORT = 50
+_NAME = re.compile(r"(?:(?P<recording>.+)_)?(?P<frame>\d+)", re.DOTALL)
 # Level 1, a single filter. Measured on 224-pixel crops: 1.1 ms to write and 0.5 to read; 1.9 and 0.8, and no smaller,
 # where every filter is tried on every line, as is usual; 4 ms at level 6, for a tenth less.
 _PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
@@ -106,3 +112,42 @@ def origin(path: Path) -> tuple[str, int]:
     """Recording and frame number that a crop's name carries; ("", 0) if it carries none."""
     match = _NAME.fullmatch(path.stem)
     return (match["recording"] or "", int(match["frame"])) if match else ("", 0)
+
+
+def recording_for(folder: Path, stem: str, fingerprint: str) -> str:
+    """What the crops of a video are called in that folder: after its stem, with -2, -3 ... behind it if another video
+    of that name was gathered here before. Raises OSError.
+
+    Many disks take names that differ in upper and lower case, or in how accents are written, for one.
+    """
+    stem = _possible(folder, stem)
+    before: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.png")):
+        before.setdefault(_same(origin(path)[0]), path)
+    for number in itertools.count(1):
+        name = stem if number == 1 else f"{stem}-{number}"
+        path = before.get(_same(name))
+        if path is None:
+            return name
+        with contextlib.suppress(OSError):      # what cannot be read is another's
+            crop = read(path)
+            if crop and crop.source == fingerprint:
+                return crop.recording
+
+
+def _same(name: str) -> str:
+    """Equal for what some disk may take for the same name."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _possible(folder: Path, stem: str) -> str:
+    """The stem, made short and plain if that disk takes no name of a crop that begins with it."""
+    trial = Path(f"{path_of(folder, stem, 0)}.part")
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+            raise
+        stem = re.sub(r"[^\w-]+", "-", stem)[:_SHORT]
+    return stem

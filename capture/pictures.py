@@ -1,10 +1,14 @@
 """Picture files, decoded with care."""
 
+import errno
+import os
+import stat
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+SUFFIXES = {".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 # Twice an 8K frame. A few damaged bytes may announce OpenCV's own limit of 2 ** 30 pixels: 3 GB to be filled.
 PIXEL_LIMIT = 1 << 26
 # The segments of a JPEG in which its size stands: all "start of frame" but DHT, JPG and DAC.
@@ -19,6 +23,8 @@ def read(path: Path) -> np.ndarray | None:
 
 def read_with_notes(path: Path) -> tuple[np.ndarray | None, bytes]:
     """The picture, as read() gives it, and the XMP in its file, b"" if there is none. Raises OSError."""
+    if not stat.S_ISREG(os.stat(path).st_mode):     # reading from a pipe or a device may take for ever
+        raise OSError(errno.EINVAL, "not a file", str(path))
     data = np.fromfile(path, np.uint8)
     if announces_too_much(data.tobytes()):
         return None, b""

@@ -1,6 +1,7 @@
 """What tests share: the real detector, the sample videos, and a small model trained on them."""
 
 import contextlib
+import logging
 import signal
 import subprocess
 import sys
@@ -72,6 +73,24 @@ def camera_server(live_frames):
     server = Server(live_frames)
     yield server
     server.close()
+
+
+@pytest.fixture
+def lines():
+    """What was logged, whatever other tests have done to the logger."""
+
+    class Lines(logging.Handler):
+        def emit(self, record):
+            found.append(record.getMessage())
+
+    found, handler = [], Lines()
+    logger = logging.getLogger("liveness")
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield found
+    logger.removeHandler(handler)
+    logger.setLevel(before)
 
 
 @pytest.fixture

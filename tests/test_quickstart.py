@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from video_parts import announcing
 
 import quickstart
 from setup import environment
@@ -63,6 +64,16 @@ def test_two_videos_of_one_kind_are_not_guessed_between(project):
 @pytest.mark.parametrize("frames, skip", [(-1, 1), (0, 1), (120, 1), (1199, 1), (1200, 2), (18000, 30)])
 def test_long_videos_are_thinned(frames, skip):
     assert quickstart.skip_for(frames) == skip
+
+
+def test_frames_are_counted_whatever_the_container_says(sample, write_video, live_frames, tmp_path, monkeypatch):
+    """As a browser's WebM, which announced 2000 of 60: one in three would have been used."""
+    monkeypatch.setattr(quickstart, "VENV_PYTHON", Path(sys.executable))
+    video = write_video(live_frames[:60], "real.webm", "VP80")
+    announcing(video, 0.001)
+    assert quickstart.frame_count(video) == 60
+    assert quickstart.frame_count(sample.real) == 120
+    assert quickstart.frame_count(tmp_path / "missing.mp4") == 0
 
 
 @pytest.mark.parametrize("verdicts, first", [

@@ -278,7 +278,7 @@ def _write_replay(real: Path, fake: Path) -> None:
     # Beside the target, so that an interrupted run leaves nothing that looks complete. OpenCV picks the
     # container by the suffix.
     part = fake.with_name(f".{fake.stem}.{os.getpid()}.part.mp4")
-    writer = cv2.VideoWriter(str(part), cv2.VideoWriter_fourcc(*"mp4v"), FPS, CAMERA_SIZE)
+    writer = cv2.VideoWriter(os.fsencode(part), cv2.VideoWriter.fourcc(*"mp4v"), FPS, CAMERA_SIZE)
     try:
         if not writer.isOpened():
             raise SampleError(f"{fake} cannot be written: make its folder writable, or choose another")

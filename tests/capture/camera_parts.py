@@ -1,4 +1,5 @@
-"""A camera that tests can talk to: MJPEG over HTTP, and a Camera that loses patience quickly."""
+"""Cameras that tests can talk to: MJPEG over HTTP, a driver at OpenCV's interface, and a Camera that loses patience
+quickly."""
 
 import http.server
 import threading
@@ -63,3 +64,81 @@ class Server:
 
 def stream(server: Server, patience: Patience = QUICK, **wishes) -> Camera:
     return Camera(server.url, "stream", "stream", patience=patience, **wishes)
+
+
+class Driver:
+    """Stands in for cv2.VideoCapture and what is behind it; counts what it is asked."""
+
+    def __init__(self, pictures):
+        self.pictures = pictures
+        self.plugged = True
+        self.openings, self.reads, self.held = [], 0, 0     # (time, backend) of each attempt; captures not released
+        self.fps = 30.0
+        self.asked = []
+        self.silent = False                                 # opens, but brings nothing
+        self.works_with = None                              # the only backend that opens, None: any
+        self.block = threading.Event()                      # set: reading does not block
+        self.block.set()
+        self.opening = threading.Event()                    # set: opening does not block
+        self.opening.set()
+
+    def __call__(self, index, backend, *_):
+        return Capture(self, backend)
+
+
+class Capture:
+    def __init__(self, driver: Driver, backend: int):
+        self.driver = driver
+        driver.openings.append((time.monotonic(), backend))
+        driver.opening.wait(20)
+        self.open = driver.plugged and driver.works_with in (None, backend)
+        driver.held += self.open
+
+    def isOpened(self):
+        return self.open
+
+    def get(self, key):
+        return self.driver.fps if key == cv2.CAP_PROP_FPS else 0.0
+
+    def set(self, key, value):
+        self.driver.asked.append((key, value))
+        return False
+
+    def read(self):
+        driver = self.driver
+        driver.reads += 1
+        driver.block.wait(20)
+        if not (self.open and driver.plugged) or driver.silent:
+            return False, None
+        time.sleep(1 / 50)
+        return True, driver.pictures[driver.reads % len(driver.pictures)].copy()
+
+    def release(self):
+        self.driver.held -= self.open
+        self.open = False
+
+
+def watch(frames, until, timeout: float = SOON) -> list[tuple]:
+    """Items of frames() until until(item) holds; fails when it does not in time."""
+    seen, deadline = [], time.monotonic() + timeout
+    for item in frames:
+        seen.append(item)
+        if until(item):
+            return seen
+        assert time.monotonic() < deadline, "did not happen in time"
+    raise AssertionError("no more frames")
+
+
+def has_picture(item) -> bool:
+    return item[2] is not None
+
+
+def wait_for(condition, timeout: float = SOON) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.01)
+
+
+def readers() -> int:
+    return sum("reader" in thread.name for thread in threading.enumerate())

@@ -2,15 +2,11 @@ import struct
 import subprocess
 import sys
 
-import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
 
-from capture import light
-from capture.light import is_dark
 from capture.opening import open_source
-from capture.source import SourceError
 
 
 def test_a_file_gives_every_frame_with_its_time(sample, live_frames):
@@ -58,52 +54,3 @@ def test_a_file_needs_no_camera(sample):
     code = "import sys; from capture.opening import open_source; open_source(sys.argv[1]); " \
            "sys.exit('capture.camera' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, sample.real], cwd=ROOT, timeout=60).returncode == 0
-
-
-def dimmed(frames: np.ndarray, share: float) -> np.ndarray:
-    """As a camera in bad light gives them: darker, with noise."""
-    noise = np.random.default_rng(0).normal(0, 1.5, frames.shape)
-    return np.clip(frames * share + noise, 0, 255).astype(np.uint8)
-
-
-def test_a_dim_face_that_can_be_found_is_not_dark(live_frames, detector):
-    frames = dimmed(live_frames[::10], 0.2)
-    assert all(len(detector.detect(frame)) for frame in frames)
-    assert not any(is_dark(frame) for frame in frames)
-
-
-def test_too_little_light_is_dark(live_frames):
-    assert all(is_dark(frame) for frame in dimmed(live_frames[::10], 0.1))
-
-
-@pytest.mark.parametrize("size", [(1, 1), (144, 176), (480, 640), (2160, 3840)])
-def test_black_is_dark_and_light_is_not_at_any_size(size):
-    assert is_dark(np.zeros((*size, 3), np.uint8)) is True
-    assert is_dark(np.full((*size, 3), 90, np.uint8)) is False
-
-
-def test_the_noise_of_a_covered_camera_is_dark():
-    frame = np.clip(np.random.default_rng(1).normal(8, 12, (480, 640, 3)), 0, 255).astype(np.uint8)
-    assert frame.max() > light.DARK_LEVEL
-    assert is_dark(frame)
-
-
-def test_a_phone_in_a_dark_room_is_not_dark(live_frames, detector):
-    """Small enough that the face on it is only just found."""
-    room = dimmed(np.zeros((1, 480, 640, 3)), 1)[0]
-    room[200:236, 300:344] = cv2.resize(live_frames[0], (44, 36), interpolation=cv2.INTER_AREA)
-    assert not is_dark(room)
-
-
-@pytest.mark.parametrize("name, part", [
-    ("9" * 5000, "no such file"), ("99", "camera 99"), ("rtsp://user:secret@127.0.0.1:1/x?key=secret", "stream"),
-])
-def test_what_cannot_be_opened_is_told_without_secrets(name, part):
-    with pytest.raises(SourceError, match=part) as error:
-        open_source(name)
-    assert "secret" not in str(error.value)
-
-
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(SourceError, match="no pictures"):
-        open_source(str(tmp_path))

@@ -1,5 +1,6 @@
 """The sample: the real recording, and its simulated replay as a camera would see it."""
 
+import os
 import subprocess
 import sys
 
@@ -151,6 +152,15 @@ def test_compose_shows_the_layer_where_it_is_opaque_and_the_background_elsewhere
     view = sample_video.compose(layer, shift, background)
     assert view[30, 20].tolist() == [10, 20, 200]
     assert view[2, 2].tolist() == [90, 90, 90]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+def test_a_folder_whose_name_is_no_text_is_a_folder(sample, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "real.mp4").write_bytes((sample / "real.mp4").read_bytes())
+    sample_video.make_sample(folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["fake.mp4", "real.mp4"]
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
