@@ -26,6 +26,7 @@ from options import Parser, at_least_one, fail, make_words_safe, positive, share
 # Python reads the other modules meanwhile.
 if TYPE_CHECKING:
     import alerts
+    from authentication.recorder import Recorder
     from authentication.session import Outcome
 
 # NumPy's algebra starts a thread for each core and spends 20 to 60 ms on it; nothing here multiplies matrices.
@@ -69,15 +70,15 @@ def run(args: argparse.Namespace, stop: Stop) -> int:
     import alerts
     from alerts import LOGGER, log_to
 
-    with log_to(Path(LOG_FILE)):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(log_to(Path(LOG_FILE)))
         try:
             settings = alerts.load_settings(args.alerts)
             if args.test_alerts:
                 return alerts.test_alerts(
                     settings, voice=not args.no_voice, lock=not args.no_lock, email=not args.no_email
                 )
-            with contextlib.ExitStack() as stack:
-                return authenticate(args, settings, opening, stop, stack)
+            return authenticate(args, settings, opening, stop, stack)
         except user_errors() as error:
             logging.getLogger(LOGGER).error("%s", error)
             return fail(str(error))
@@ -119,11 +120,11 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", opening:
         voice=not args.no_voice, lock=not args.no_lock, email=not args.no_email,
     )
     stack.callback(guard.close)
-    window = None
+    window = recorder = None
     if not args.no_display:
         from authentication.window import Window
 
-        window = Window()
+        window = Window(lambda: end_without_screen(stack, recorder))
         stack.callback(window.close)
     challenge = None
     if args.challenge:
@@ -133,7 +134,6 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", opening:
     authenticator = Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge)
 
     stop.gently()
-    recorder = None
     # Last of all: from here on its files are finished, whatever happens.
     if args.output or args.scores:
         from authentication.recorder import Recorder
@@ -161,6 +161,24 @@ def witness_of(opening: Opening, log):
         log.warning("without the anti-spoofing network: %s", missing)
         print(f"{missing}; until then LivenessNet decides alone", file=sys.stderr)
         return None
+
+
+def end_without_screen(stack: contextlib.ExitStack, recorder: "Recorder | None") -> NoReturn:
+    """The screen has gone, in the middle of the loop, and the window's toolkit with it: bring all else to its end."""
+    from authentication.recorder import RecordingError
+    from authentication.session import log
+
+    problem = "the screen is gone, and so is its window; start again, or add --no-display"
+    log.error("%s", problem)
+    try:
+        if recorder:
+            recorder.close()
+    except RecordingError as error:
+        problem = f"{error}; {problem}"
+    stack.close()
+    status = fail(problem)
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def answer(source, outcome: "Outcome", args: argparse.Namespace) -> int:

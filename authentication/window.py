@@ -1,11 +1,13 @@
 """The preview window.
 
-    window = Window()
+    window = Window(lost)
     window.show(frame, view, wait_s=0, mirror=True)         # False once the user has quit
 """
 
+import atexit
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 # Read by the window's toolkit: it looks for fonts that the wheel does not bring, and says so on standard error.
@@ -15,6 +17,7 @@ import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
 from authentication.drawing import darkened, draw  # noqa: E402
+from authentication.screen import BeforeExit, WindowError, qt_platform  # noqa: E402
 from authentication.shapes import DARK  # noqa: E402
 from authentication.view import View, mirrored  # noqa: E402
 
@@ -25,22 +28,26 @@ KEYS_TO_QUIT = {ord("q"), ord("Q"), 27}
 LARGEST_WINDOW, SMALLEST_WINDOW = (1280, 720), 640
 
 
-class WindowError(Exception):
-    """There is no window; one line that says what to do."""
-
-
 class Window:
-    """The preview window. Raises WindowError where there is no screen."""
+    """The preview window. Raises WindowError where there is no screen.
 
-    def __init__(self):
-        # Without this check the toolkit would abort the process.
-        if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-            raise WindowError("no screen to open a window on; add --no-display")
-        try:
-            cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
-        except cv2.error:
-            raise WindowError("this OpenCV cannot open windows; add --no-display, or install opencv-python "
-                               "instead of opencv-python-headless") from None
+    lost: called when the screen goes away, in the middle of show(). It has to end the process: after it, the window's
+    toolkit would, with status 1.
+    """
+
+    def __init__(self, lost: Callable[[], None]):
+        self._lost, self._exit = lost, None
+        if sys.platform.startswith("linux"):
+            # An incident may just be written when the screen goes; see BeforeExit.
+            for suffix in (".jpg", ".png"):
+                cv2.imencode(suffix, np.zeros((1, 1, 3), np.uint8))
+            self._exit = BeforeExit(self._lose)
+            self._exit.arm()
+            atexit.register(self._exit.disarm)
+            with qt_platform():
+                _open()
+        else:
+            _open()
         self._last: np.ndarray | None = None
 
     def show(self, frame: np.ndarray | None, view: View, wait_s: float, mirror: bool) -> bool:
@@ -49,6 +56,8 @@ class Window:
 
         frame: uint8 (height, width, 3) BGR; None: the last one, darkened. mirror: as a mirror would.
         """
+        if self._exit:
+            self._exit.arm()
         cv2.imshow(TITLE, self._compose(frame, view, mirror))
         key = cv2.waitKey(max(1, round(wait_s * 1000)))
         return (key & 0xFF if key >= 0 else -1) not in KEYS_TO_QUIT and self._is_open()
@@ -78,7 +87,39 @@ class Window:
         return picture
 
     def close(self) -> None:
-        cv2.destroyAllWindows()
+        if self._lost:
+            cv2.destroyAllWindows()
+        if self._exit:
+            self._exit.disarm()
+
+    def _lose(self) -> None:
+        lost, self._lost = self._lost, None     # there is nothing left to close
+        if lost:
+            lost()
+
+
+def _open() -> None:
+    try:
+        cv2.namedWindow(TITLE, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)
+    except cv2.error:
+        raise WindowError(_why_no_windows()) from None
+
+
+def _why_no_windows() -> str:
+    """Of the wheels of OpenCV the one that was installed last wins, and those for servers have no windows."""
+    from importlib.metadata import distributions
+
+    found = {str(one.name).lower().replace("_", "-") for one in distributions() if one.name}
+    wheels = sorted(name for name in found if name.startswith("opencv-") and "python" in name)
+    blind = [name for name in wheels if name.endswith("-headless")]
+    if not blind:
+        return "this OpenCV cannot open windows; add --no-display, or install opencv-python"
+    if len(blind) == len(wheels):
+        return (f"{blind[0]} cannot open windows; add --no-display, or run: pip uninstall {' '.join(blind)}, "
+                "then pip install opencv-python")
+    # Whichever is removed takes files of the others with it.
+    return (f"{blind[0]} has taken the place of {next(name for name in wheels if name not in blind)} and cannot open "
+            f"windows; run: pip uninstall {' '.join(wheels)}, then pip install opencv-python; or add --no-display")
 
 
 def _window_scale(height: int, width: int) -> float:
