@@ -49,14 +49,18 @@ def test_disk_that_does_not_answer_does_not_hold_up_the_lock(guard, tmp_path, mo
     fsync = os.fsync
 
     def slow(descriptor):
-        time.sleep(4 if not (tmp_path / "locked").exists() else 0)
+        time.sleep(6 if not (tmp_path / "locked").exists() else 0)
         fsync(descriptor)
 
+    spoken = []
     monkeypatch.setattr(os, "fsync", slow)
+    monkeypatch.setattr(guard._sounds, "say", lambda *arguments, **options: spoken.append(time.monotonic()))
     began = time.monotonic()
     guard.unauthorized(picture(), [], 0.1, "0")
     wait_for((tmp_path / "locked").exists)
     assert time.monotonic() - began < 3.5
+    wait_for(lambda: spoken)
+    assert spoken[0] - began < 3.7 and guard.status == ""
     wait_for(lambda: guard.status == "lock requested, snapshot kept")
     guard.close()
     assert read_record(only_incident(tmp_path / "incidents"))["actions"]["lock"]["state"] == "accepted"
@@ -188,14 +192,16 @@ def test_incident_that_somebody_has_spoilt_keeps_no_other_from_being_mailed(tmp_
 
     change(folders[0], time_utc="yesterday")
     change(folders[1], host="caf\udce9\r\nBcc: somebody@example.com", message_id="<caf\udce9@x>")
-    change(folders[2], id=5)
+    record = read_record(folders[2])
+    del record["id"]
+    (folders[2] / "incident.json").write_text(json.dumps(record))
     change(folders[3], actions={"mail": {"state": "waiting", "attempts": "many"}})
     (folders[4] / "snapshot.jpg").unlink()
-    (folders[4] / "snapshot.jpg").mkdir()
+    os.mkfifo(folders[4] / "snapshot.jpg")
     (folders[5] / "incident.json").unlink()
     os.mkfifo(folders[5] / "incident.json")
-    (root / "deep").mkdir()
-    (root / "deep" / "incident.json").write_text("[" * 100_000)
+    (root / "1").mkdir()
+    (root / "1" / "incident.json").write_text("[" * 100_000)
     certificate = make_certificate(tmp_path)
     server = MailServer(certificate)
     server.start()
