@@ -181,14 +181,14 @@ class Alerts:
             from alerting.lock import lock_workstation
 
             lock = lock_workstation(self._settings.lock.command)
+        with told("the alarm could not be sounded"):
+            self._make_noise(keeping)
         case = keeping.result()
         with told("the lock could not be recorded"):
             log.warning("unauthorized: %s, score %.3f, incident %s in %s", job.reason, job.score, case.name,
                         case.folder or "memory only")
             if lock:
                 self._record_lock(case, lock, after_ms)
-        with told("the alarm could not be sounded"):
-            self._make_noise(case)
         with told(f"incident {case.name}: the frames could not be kept"):
             self._keep_frames(case, job)
         job.kept.set()
@@ -251,10 +251,10 @@ class Alerts:
             log.critical("incident %s: LOCK %s (%s): %s", case.name, lock.state.upper(), lock.how,
                          lock.reason)
 
-    def _make_noise(self, case: Incident) -> None:
+    def _make_noise(self, keeping: Call) -> None:
         def recorder(action: str):
-            return lambda problem: case.update(action, state="failed" if problem else "done",
-                                               **({"reason": clean(problem, 200)} if problem else {}))
+            return lambda problem: keeping.result().update(action, state="failed" if problem else "done",
+                                                           **({"reason": clean(problem, 200)} if problem else {}))
 
         if self._alarm:
             self._sounds.alarm(recorder("alarm"))

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import html
+import json
 import re
 import urllib.parse
 
@@ -31,7 +32,8 @@ def _forms(password: str) -> list[str]:
     forms = {password, " ".join(password.split()), base64.b64encode(data).decode(), data.decode("latin-1"),
              password.encode("latin-1", "replace").decode("utf-8", "replace"),
              password.encode("ascii", "replace").decode(), password.encode("ascii", "backslashreplace").decode(),
-             urllib.parse.quote(password, safe=""), urllib.parse.quote_plus(password), html.escape(password)}
+             urllib.parse.quote(password, safe=""), urllib.parse.quote_plus(password), html.escape(password),
+             repr(password)[1:-1], json.dumps(password)[1:-1]}
     return sorted(filter(None, forms), key=len, reverse=True)
 
 

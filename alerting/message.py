@@ -1,6 +1,7 @@
 """The mail that reports an incident to the owner: what it says, as plain text and as a page with the picture."""
 
 from datetime import datetime, timezone
+from html import escape as e
 from typing import TYPE_CHECKING
 
 from alerting.incident import REPLAY
@@ -141,41 +142,13 @@ _SANS = "font-family:-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans
 
 
 def _html(record: dict, facts: dict[str, str], picture: bool, test: bool) -> str:
-    from html import escape as e
-
     colour = "#1f5fa8" if test else "#b3261e"
     title = "Test of the alerts" if test else "Unauthorized face"
     local = datetime.fromisoformat(record["time_local"])
     image = ('<tr><td style="padding:0;line-height:0"><img src="cid:snapshot" alt="Snapshot of the face" '
              'width="600" style="display:block;width:100%;height:auto;border:0"></td></tr>'
              if picture else "")
-    notes = [e(note) for note in ("This is a test. No face was seen." if test else "", _lateness(record))
-             if note]
-    note = "".join(f'<tr><td style="{_SANS}padding:14px 24px;background:#fff4d6;color:#5c4300;'
-                   f'font-size:15px;line-height:21px">{text}</td></tr>' for text in notes)
-    rows = "".join(
-        f'<tr><td style="{_SANS}padding:9px 14px 9px 0;border-top:1px solid #e7eaee;color:#68717d;'
-        f'font-size:14px;line-height:20px;vertical-align:top;white-space:nowrap">{e(name)}</td>'
-        f'<td style="{_SANS}padding:9px 0;border-top:1px solid #e7eaee;color:#1b1f24;font-size:15px;'
-        f'line-height:20px;vertical-align:top;word-break:break-word">{e(text)}</td></tr>'
-        for name, text in facts.items())
-    link = _map_link(record["location"])
-    button = (f'<tr><td style="padding:4px 24px 22px"><a href="{e(link)}" style="{_SANS}display:block;'
-              f'padding:13px 0;border-radius:10px;background:#1b1f24;color:#ffffff;font-size:16px;'
-              f'font-weight:600;text-align:center;text-decoration:none">Show on the map</a>'
-              f'<div style="{_SANS}padding-top:8px;color:#68717d;font-size:12px;line-height:17px">'
-              f'Where the internet address is registered: right to the city at best.</div></td></tr>'
-              if link else "")
-    deeds = "".join(
-        f'<tr><td width="30" style="padding:6px 0;vertical-align:top"><div style="{_SANS}width:20px;'
-        f'height:20px;border-radius:10px;background:{"#1a7f37" if well else "#b3261e"};color:#ffffff;'
-        f'font-size:13px;line-height:20px;text-align:center;font-weight:700">'
-        f'{"&#10003;" if well else "!"}</div></td><td style="{_SANS}padding:6px 0;color:'
-        f'{"#1b1f24" if well else "#b3261e"};font-size:15px;line-height:20px;'
-        f'font-weight:{"400" if well else "600"};word-break:break-word">{e(text)}</td></tr>'
-        for well, text in _deeds(record))
-    judged = "refused below 0.50" if record["reason"] == REPLAY else f"but it {record['reason']}"
-    share = min(97, max(3, round(100 * record["score"])))
+    notes = _note_rows("This is a test. No face was seen." if test else "", _lateness(record))
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light"><title>{title}</title></head>
@@ -189,8 +162,34 @@ def _html(record: dict, facts: dict[str, str], picture: bool, test: bool) -> str
 <div style="font-size:24px;line-height:30px;font-weight:700">{title}</div>
 <div style="padding-top:4px;font-size:16px;line-height:22px">{e(record["host"])} &middot; \
 {local.day} {local:%B}, {local:%H:%M} {e(record["timezone"])}</div></td></tr>
-{note}{image}
-<tr><td style="{_SANS}padding:20px 24px 6px">
+{notes}{image}
+{_score_row(record, colour)}
+<tr><td style="{_SANS}padding:18px 24px 6px;\
+font-size:17px;font-weight:700;color:#1b1f24">What was done</td></tr>
+<tr><td style="padding:0 24px 8px"><table role="presentation" width="100%" cellpadding="0" \
+cellspacing="0">{_deed_rows(record)}</table></td></tr>
+<tr><td style="{_SANS}padding:18px 24px 8px;\
+font-size:17px;font-weight:700;color:#1b1f24">When and where</td></tr>
+<tr><td style="padding:0 24px 18px"><table role="presentation" width="100%" cellpadding="0" \
+cellspacing="0">{_fact_rows(facts)}</table></td></tr>
+{_map_button(record["location"])}
+<tr><td style="{_SANS}padding:16px 24px;background:#f7f8fa;color:#68717d;font-size:12px;line-height:18px">
+Sent by Liveness Authentication on {e(record["host"])}. The folder of incident {e(record["id"])} on that \
+computer holds the frames behind this verdict.</td></tr>
+</table></td></tr></table></body></html>
+"""
+
+
+def _note_rows(*notes: str) -> str:
+    return "".join(f'<tr><td style="{_SANS}padding:14px 24px;background:#fff4d6;color:#5c4300;'
+                   f'font-size:15px;line-height:21px">{e(note)}</td></tr>' for note in notes if note)
+
+
+def _score_row(record: dict, colour: str) -> str:
+    """The score and, below it, a bar between photo and live person."""
+    judged = "refused below 0.50" if record["reason"] == REPLAY else f"but it {record['reason']}"
+    share = min(97, max(3, round(100 * record["score"])))
+    return f"""<tr><td style="{_SANS}padding:20px 24px 6px">
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0"><tr>
 <td style="{_SANS}font-size:15px;color:#1b1f24;font-weight:600">Liveness score {record["score"]:.2f}</td>
 <td align="right" style="{_SANS}font-size:13px;color:#68717d">{e(judged)}</td></tr></table>
@@ -201,18 +200,34 @@ font-size:1px;background:{colour};border-radius:5px">&nbsp;</td><td style="font-
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0"><tr>
 <td style="{_SANS}padding-top:5px;font-size:12px;color:#68717d">photo or replay</td>
 <td align="right" style="{_SANS}padding-top:5px;font-size:12px;color:#68717d">live person</td></tr></table>
-</td></tr>
-<tr><td style="{_SANS}padding:18px 24px 6px;\
-font-size:17px;font-weight:700;color:#1b1f24">What was done</td></tr>
-<tr><td style="padding:0 24px 8px"><table role="presentation" width="100%" cellpadding="0" \
-cellspacing="0">{deeds}</table></td></tr>
-<tr><td style="{_SANS}padding:18px 24px 8px;\
-font-size:17px;font-weight:700;color:#1b1f24">When and where</td></tr>
-<tr><td style="padding:0 24px 18px"><table role="presentation" width="100%" cellpadding="0" \
-cellspacing="0">{rows}</table></td></tr>
-{button}
-<tr><td style="{_SANS}padding:16px 24px;background:#f7f8fa;color:#68717d;font-size:12px;line-height:18px">
-Sent by Liveness Authentication on {e(record["host"])}. The folder of incident {e(record["id"])} on that \
-computer holds the frames behind this verdict.</td></tr>
-</table></td></tr></table></body></html>
-"""
+</td></tr>"""
+
+
+def _deed_rows(record: dict) -> str:
+    return "".join(
+        f'<tr><td width="30" style="padding:6px 0;vertical-align:top"><div style="{_SANS}width:20px;'
+        f'height:20px;border-radius:10px;background:{"#1a7f37" if well else "#b3261e"};color:#ffffff;'
+        f'font-size:13px;line-height:20px;text-align:center;font-weight:700">'
+        f'{"&#10003;" if well else "!"}</div></td><td style="{_SANS}padding:6px 0;color:'
+        f'{"#1b1f24" if well else "#b3261e"};font-size:15px;line-height:20px;'
+        f'font-weight:{"400" if well else "600"};word-break:break-word">{e(text)}</td></tr>'
+        for well, text in _deeds(record))
+
+
+def _fact_rows(facts: dict[str, str]) -> str:
+    return "".join(
+        f'<tr><td style="{_SANS}padding:9px 14px 9px 0;border-top:1px solid #e7eaee;color:#68717d;'
+        f'font-size:14px;line-height:20px;vertical-align:top;white-space:nowrap">{e(name)}</td>'
+        f'<td style="{_SANS}padding:9px 0;border-top:1px solid #e7eaee;color:#1b1f24;font-size:15px;'
+        f'line-height:20px;vertical-align:top;word-break:break-word">{e(text)}</td></tr>'
+        for name, text in facts.items())
+
+
+def _map_button(location: dict) -> str:
+    link = _map_link(location)
+    return (f'<tr><td style="padding:4px 24px 22px"><a href="{e(link)}" style="{_SANS}display:block;'
+            f'padding:13px 0;border-radius:10px;background:#1b1f24;color:#ffffff;font-size:16px;'
+            f'font-weight:600;text-align:center;text-decoration:none">Show on the map</a>'
+            f'<div style="{_SANS}padding-top:8px;color:#68717d;font-size:12px;line-height:17px">'
+            f'Where the internet address is registered: right to the city at best.</div></td></tr>'
+            if link else "")

@@ -4,6 +4,7 @@ import os
 
 from alerting.bounded import Call
 from alerting.mail_failure import MailDelayed, MailRefused
+from alerting.printable import clean
 from alerting.settings import KEYRING_SERVICE, PASSWORD_VARIABLE
 
 KEYRING_LIMIT_S = 10.0          # one that is locked may ask its owner first, who may not be there
@@ -40,13 +41,12 @@ class Password:
 def _ask_keyring(username: str) -> str | None:
     try:
         import keyring
-        import keyring.errors
-    except ImportError:
-        raise MailRefused("no password, and keyring is not installed (pip install -r requirements.txt); "
-                          f"or set {PASSWORD_VARIABLE}") from None
-    try:
+
         return keyring.get_password(KEYRING_SERVICE, username)
-    except keyring.errors.NoKeyringError:
-        raise MailRefused(f"no password, and this system has no keyring; set {PASSWORD_VARIABLE}") from None
-    except Exception as error:      # KeyringError, and what backends let through; it may only be locked
+    except ImportError as error:        # keyring, or the module that PYTHON_KEYRING_BACKEND names
+        raise MailRefused(f"no password, and {clean(error.name or 'keyring')} is not installed "
+                          f"(pip install -r requirements.txt); or set {PASSWORD_VARIABLE}") from None
+    except BaseException as error:      # KeyringError, and whatever backends let through; it may only be locked
+        if type(error).__name__ == "NoKeyringError":
+            raise MailRefused(f"no password, and this system has no keyring; set {PASSWORD_VARIABLE}") from None
         raise MailDelayed(f"the system keyring cannot be read now: {type(error).__name__}") from None

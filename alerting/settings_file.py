@@ -1,12 +1,10 @@
 """Reading alerts.toml: each value is of its type and within its range, each key is one that there is."""
 
 import dataclasses
-import difflib
 import os
 import re
 import tomllib
 from collections.abc import Iterable
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +17,7 @@ SIZE_LIMIT = 65536      # bytes
 RANGES = {"port": (1, 65535), "timeout_s": (0.1, 120), "seconds": (0.25, 60), "cooldown_s": (0, 86400)}
 KINDS = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false",
          list[str]: "a list of texts"}
+PLAIN_ADDRESS = re.compile(r"[^@\s,<>()\"]+@[^@\s,<>()\"]+")
 _SECTIONS = {part.name: part.type for part in dataclasses.fields(Settings)}
 # Nothing outside takes a NUL.
 _TEXT = Annotated[str, Meta(pattern="^[^\0]*$")]
@@ -107,6 +106,8 @@ def _told(problem: str) -> str:
 
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {near[0]!r}?" if near else f"; there are: {', '.join(known)}"
 
@@ -133,7 +134,7 @@ def _check_email(path: Path, email: EmailSettings) -> EmailSettings:
     addresses = {}
     for key in ("sender", "recipient"):
         text = getattr(email, key)
-        address = parseaddr(text)[1]
+        address = _address(text)
         domain = _ascii_domain(address.rpartition("@")[2])
         if clean(text, 320) != text or not re.fullmatch(r"[^@\s,]+@[^@\s,]+", address) or not domain:
             raise SettingsError(f"{path}: {key} in [email] must be one mail address, like me@example.com")
@@ -144,6 +145,15 @@ def _check_email(path: Path, email: EmailSettings) -> EmailSettings:
         if not os.path.isfile(ca_file):
             raise SettingsError(f"{path}: ca_file in [email]: there is no file {clean(ca_file)}")
     return dataclasses.replace(email, host=host, ca_file=str(ca_file), **addresses)
+
+
+def _address(text: str) -> str:
+    """The address in what may be `Name <address>`."""
+    if PLAIN_ADDRESS.fullmatch(text):
+        return text
+    from email.utils import parseaddr       # as slow to import as the rest takes to read
+
+    return parseaddr(text)[1]
 
 
 def _ascii_domain(name: str) -> str:

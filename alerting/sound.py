@@ -20,6 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from alerting.failure import told
+from alerting.printable import clean
+
 log = logging.getLogger("liveness.alerting")
 
 DRIVER_START_LIMIT_S = 20.0     # the first SAPI 5 start on Windows generates its bindings: seconds
@@ -174,7 +177,8 @@ class Sounds:
     @staticmethod
     def _tell(job: _Job, reason: str | None) -> None:
         if job.on_end:
-            job.on_end(reason)
+            with told("what became of a sentence could not be noted"):
+                job.on_end(reason)
 
 
 def _speech_limit_s(text: str) -> float:
@@ -225,7 +229,7 @@ class _Child:
         except (ValueError, LookupError, TypeError):
             raise SoundError("the driver's process answered with something else") from None
         if problem:
-            raise SoundError(problem)
+            raise SoundError(clean(problem, 400))       # it may name devices, by whatever they call themselves
 
     def kill(self) -> None:
         """End it and whatever it started."""

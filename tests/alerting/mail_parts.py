@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import hmac
 import ipaddress
 import ssl
 import threading
@@ -56,10 +57,17 @@ class MailServer(Controller):
 
     accept, refuse recipient, greylist, refuse mail, hang, drop (after DATA, before accepting),
     drop after acceptance, echo password (in its refusal).
+
+    credentials: what it takes. mechanism: the only way to log in that it offers. utf8: whether it takes SMTPUTF8.
     """
 
-    def __init__(self, certificate: Path, security: str = "tls", offer_starttls: bool = True):
+    def __init__(self, certificate: Path, security: str = "tls", offer_starttls: bool = True,
+                 credentials: tuple[str, str] = (USERNAME, PASSWORD), mechanism: str = "", utf8: bool = False):
         self.behaviour = "accept"
+        self.names: list[str] = []          # what clients called themselves
+        self._credentials = tuple(text.encode() for text in credentials)
+        self._excluded = {"PLAIN", "LOGIN", "CRAM-MD5"} - {mechanism} if mechanism else None
+        self._utf8 = utf8
         self.accepted: list = []            # EmailMessage objects
         self.logins = 0
         self.attempts: list[float] = []     # time.monotonic() of each mail begun
@@ -73,7 +81,8 @@ class MailServer(Controller):
     def factory(self):
         return _Protocol(self, tls_context=self._tls if self._starttls else None, auth_required=True,
                          require_starttls=self._starttls, auth_require_tls=self._starttls,
-                         authenticator=self._authenticate)
+                         authenticator=self._authenticate, auth_exclude_mechanism=self._excluded,
+                         enable_SMTPUTF8=self._utf8, hostname="localhost")
 
     def _trigger_server(self):              # the base class connects to a port it must be told
         self.port = self.server.sockets[0].getsockname()[1]
@@ -82,9 +91,21 @@ class MailServer(Controller):
     def _authenticate(self, server, session, envelope, mechanism, login):
         self.logins += 1
         if self.behaviour == "echo password":
-            return AuthResult(success=False, handled=False, message=f"535 no: {login.password.decode()}")
-        right = (login.login, login.password) == (USERNAME.encode(), PASSWORD.encode())
-        return AuthResult(success=right, handled=False)
+            echo = login.password.decode().encode("ascii", "backslashreplace").decode()
+            return AuthResult(success=False, handled=False, message=f"535 no: {echo}")
+        return AuthResult(success=(login.login, login.password) == self._credentials, handled=False)
+
+    async def auth_CRAM__MD5(self, server, arguments):
+        challenge = b"<1896.697170952@localhost>"
+        answer = await server.challenge_auth(challenge)
+        digest = hmac.new(self._credentials[1], challenge, "md5").hexdigest()
+        self.logins += 1
+        return AuthResult(success=answer == self._credentials[0] + b" " + digest.encode(), handled=False)
+
+    async def handle_EHLO(self, server, session, envelope, name, responses):
+        self.names.append(name)
+        session.host_name = name
+        return responses
 
     async def handle_RCPT(self, server, session, envelope, address, options):
         self.attempts.append(time.monotonic())
@@ -112,7 +133,7 @@ def mail_settings(server: MailServer, certificate: Path, folder: Path, security:
                   extra: str = "") -> Path:
     """alerts.toml for `server`, with no voice, no look-up and a lock command that only tells."""
     path = folder / "alerts.toml"
-    path.write_text(f"""
+    path.write_text(encoding="utf-8", data=f"""
 [email]
 host = "127.0.0.1"
 port = {server.port}

@@ -59,3 +59,37 @@ def test_refusing_server_is_told_without_the_address():
         pass
     with pytest.raises(location.LocationUnknown, match="^no connection$"):
         location.locate(alerts.LocationSettings(url))
+
+
+IPINFO_LIMIT = {"status": 429, "error": {"title": "Rate limit exceeded", "message": "Upgrade to increase your usage"}}
+
+
+@pytest.mark.parametrize("status, answer, told", [
+    (429, IPINFO_LIMIT, "HTTP 429: Rate limit exceeded: Upgrade to increase your usage"),
+    (200, IPINFO_LIMIT, "refused: Rate limit exceeded: Upgrade"),
+    (403, {"error": {"title": "Unknown token", "message": "Provide a valid one instead of top-secret-token"}},
+     "HTTP 403: Unknown token: Provide a valid one instead of …"),
+    (200, {"error": "Invalid key"}, "refused: Invalid key"), (401, {"error": "Invalid key"}, "HTTP 401: Invalid key"),
+    (200, {"error": {"error_code": 10001, "error_message": "API key not found"}}, "API key not found"),
+    (200, {"success": False, "message": "You've hit the monthly limit"}, "monthly limit"),
+    (200, {"error": True}, "no reason given"), (500, ["error"], "HTTP 500$"),
+    (200, {"error": {"message": "a\ud800b\n\u202ec"}}, "refused: a b c"),
+    (200, {"city": "x", "error": {"message": 5}}, "no reason given"),
+])
+def test_services_own_words_for_a_refusal_are_passed_on(status, answer, told):
+    content = json.dumps(answer).encode()
+    with web_server(content, status) as url, pytest.raises(location.LocationUnknown, match=told) as caught:
+        location.locate(alerts.LocationSettings(url))
+    assert "top-secret-token" not in str(caught.value) and str(caught.value).isprintable()
+
+
+def test_numbers_and_addresses_that_are_none_are_left_out():
+    _, place = location.parse_location({"city": "Bern\ud800", "lat": 10 ** 400, "lon": 0})
+    assert (place["city"], place["latitude"]) == ("Bern", None)
+    public, _ = location.parse_location({"ip": "fe80::1%a\nb"})
+    assert public is None or "\n" not in public
+
+
+def test_address_that_is_none_is_told_as_such():
+    with pytest.raises(location.LocationUnknown, match=r"url in \[location\]"):
+        location.locate(alerts.LocationSettings("http://[::1"))

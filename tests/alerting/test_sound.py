@@ -2,9 +2,11 @@
 
 import ctypes
 import os
+import subprocess
 import sys
 import tempfile
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -200,3 +202,35 @@ def test_alarm_without_a_device_is_a_plain_sentence(no_card, capfd):
     with pytest.raises(sound.SoundError, match="no sound"):
         sound.sound_alarm(seconds=0.25)
     assert capfd.readouterr() == ("", "")
+
+
+def test_device_whose_name_pyaudio_cannot_decode_is_found_all_the_same():
+    names = [b"Lautsprecher \x81", "HDMI"]
+    audio = SimpleNamespace(get_device_count=lambda: 2, get_device_info_by_index=lambda index: {
+        "index": index, "name": names[index], "maxOutputChannels": 2})
+    assert sound_process._find_output(audio, "hdmi")["index"] == 1
+    assert sound_process._find_output(audio, "lautsprecher")["index"] == 0
+    with pytest.raises(LookupError, match="there are: Lautsprecher \ufffd, HDMI"):
+        sound_process._find_output(audio, "headset")
+
+
+@pytest.mark.parametrize("answer", ["no JSON", "[]", "5", '{"other": 1}'])
+def test_process_that_answers_with_something_else_costs_one_sentence(tmp_path, monkeypatch, answer):
+    process = tmp_path / "process.py"
+    process.write_text(f"import sys; sys.stdin.read(); print({answer!r})")
+    monkeypatch.setattr(sound, "PROCESS", process)
+    sounds = sound.Sounds(voice=True)
+    problems = []
+    sounds.say("One.", on_end=problems.append)
+    wait_for(lambda: problems)
+    monkeypatch.undo()
+    sounds.say("Caf\udce9.", on_end=problems.append)
+    sounds.close(time.monotonic() + 20)
+    assert "something else" in problems[0] and len(problems) == 2, "it goes on"
+
+
+def test_process_sees_none_of_our_modules_by_accident():
+    """A driver that imports a module called as one of ours must get its own."""
+    code = f"import runpy; runpy.run_path({str(sound.PROCESS)!r}); import sys; print([n for n in sys.modules if 'alerting' in n])"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

@@ -1,5 +1,8 @@
 """--test-alerts: a line for each part."""
 
+import contextlib
+import io
+import os
 import sys
 
 import pytest
@@ -56,3 +59,25 @@ def test_trying_the_alerts_says_what_to_fix(tmp_path, monkeypatch, capsys):
         assert all(" FIX " in line for line in lines), lines
     assert "Connection refused" in told["mail"] or "refused" in told["mail"]
     assert "no connection" in told["location"]
+
+
+@pytest.mark.parametrize("stream", ["ascii", "none", "closed", "full"])
+def test_what_cannot_be_printed_does_not_end_the_trial(tmp_path, monkeypatch, stream):
+    written = io.BytesIO()
+    stdout = {"ascii": lambda: io.TextIOWrapper(written, "ascii"), "none": lambda: None,
+              "closed": lambda: open(os.devnull, "w"), "full": lambda: open("/dev/full", "w")}
+    if stream == "full" and not os.path.exists("/dev/full"):
+        pytest.skip("there is no /dev/full")
+    out = stdout[stream]()
+    if stream == "closed":
+        out.close()
+    monkeypatch.setattr(sys, "stdout", out)
+    with web_server('{"ip": "203.0.113.7", "city": "Zürich"}'.encode()) as url:
+        status = alerts.test_alerts(alerts.Settings(location=alerts.LocationSettings(url)), voice=False, lock=False)
+    monkeypatch.undo()
+    assert status == 0
+    if stream == "ascii":
+        assert b"OK   Z\\xfcrich (203.0.113.7)" in written.getvalue()
+    if stream == "full":
+        with contextlib.suppress(OSError):
+            out.close()
