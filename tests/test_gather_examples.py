@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, WEIGHTS, assert_one_line
 
-from capture import crops
 import gather_examples
-from face_detector import CROP_MARGIN, cut
+from capture import crops
 from capture.opening import open_source
+from face_detector import CROP_MARGIN, cut
 
 
 def gather(*options) -> int:

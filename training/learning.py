@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model_file.inference import in_opencv
 from model_file.network import LivenessNet, import_keras
+from model_file.opencv import in_opencv
 from model_file.saving import export
 from model_file.scores import DEFAULT_WEIGHT, calibrate, fuse, probability
 from training import evaluation
