@@ -21,18 +21,25 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 # NumPy's algebra starts a thread for each core and spends 20 to 60 ms on it; nothing here multiplies matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Windows opens some cameras after a minute without it (OpenCV issue 17687); OpenCV reads it when it is imported.
+os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
-import crops  # noqa: E402
-from ahead import spread  # noqa: E402
-from face_detector import CROP_MARGIN, DetectorError, FaceDetector, cut  # noqa: E402
+from anti_spoofing import Witness, WitnessError, WitnessMissing  # noqa: E402
+from capture import crops  # noqa: E402
+from capture.address import shown  # noqa: E402
+from capture.ahead import spread  # noqa: E402
+from capture.opening import open_source  # noqa: E402
+from capture.source import SourceError  # noqa: E402
+from capture.stills import Stills  # noqa: E402
+from face_detector import CROP_MARGIN, UPRIGHT, DetectorError, FaceDetector, cut, turn_of  # noqa: E402
 from options import Parser, at_least_one, fail, make_words_safe, positive, share  # noqa: E402
-from video_source import SourceError, open_source  # noqa: E402
 
 # Frames are worked on by a thread for each processor, up to so many: then the decoder is the slowest.
 MOST_WORKERS = 8
@@ -43,6 +50,12 @@ LOST_S = 10.0
 # How much a face loses by being blurred once more, see sharpness(). Measured on three live faces and their replays:
 # 2.4 to 4.3 as recorded, 1.6 to 2.1 when blurred by 3 % of the face's width, 1.3 to 1.7 by 6 %.
 LEAST_SHARPNESS = 1.9
+# What is wrong with a recording whose faces stand upright once it is turned so.
+LYING = {
+    cv2.ROTATE_90_CLOCKWISE: ("lies on its side", "a quarter turn clockwise"),
+    cv2.ROTATE_90_COUNTERCLOCKWISE: ("lies on its side", "a quarter turn counterclockwise"),
+    cv2.ROTATE_180: ("stands on its head", "half a turn"),
+}
 # What is left out of a recording, and why.
 REASONS = {
     "already there": "",
@@ -61,17 +74,21 @@ def main(argv: list[str] | None = None) -> int:
         cv2.setNumThreads(1)
         workers = min(cv2.getNumberOfCPUs(), MOST_WORKERS)
         detectors = [FaceDetector(args.detector, args.confidence) for _ in range(workers)]
+        lookers = [Looker(detector, witness) for detector, witness in zip(detectors, witnesses(workers))]
         with open_source(args.input) as source:
             if args.seconds and not source.live:
-                raise SourceError(f"--seconds is for cameras and streams; {args.input} ends by itself")
-            counts = gather(source, detectors, args.output, args.skip, args.seconds)
-    except (SourceError, DetectorError) as error:
+                raise SourceError(f"--seconds is for cameras and streams; {source.name} ends by itself")
+            # A folder holds few frames that were chosen already, such as the ten of an incident.
+            skip = args.skip or (1 if isinstance(source, Stills) else 16)
+            counts = gather(source, lookers, args.output, skip, args.seconds)
+    except (SourceError, DetectorError, WitnessError) as error:
         return fail(str(error))
     except OSError as error:
         return fail(f"{args.output}: cannot be written ({error.strerror}); choose another --output")
-    report(counts, args)
+    name = shown(args.input)
+    report(counts, name, args.output, skip)
     if not counts["kept"] + counts["already there"]:
-        return fail(f"{args.input}: nothing to keep: no frame of it shows exactly one face, large and sharp enough")
+        return fail(f"{name}: nothing to keep: no frame of it shows exactly one face, large and sharp enough")
     return 0
 
 
@@ -83,54 +100,101 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-c", "--confidence", type=share, default=0.5, help="lowest score of a face, 0 to 1 (0.5)")
     parser.add_argument("-s", "--skip", type=at_least_one, help="use every Nth frame (16; of a folder 1)")
     parser.add_argument("--seconds", type=positive, help="camera: stop after so long (else with Ctrl-C)")
-    args = parser.parse_args(argv)
-    if args.skip is None:
-        # A folder holds few frames that were chosen already, such as the ten of an incident.
-        args.skip = 1 if Path(args.input).is_dir() else 16
-    return args
+    return parser.parse_args(argv)
 
 
-def gather(source, detectors: list[FaceDetector], folder: Path, skip: int, seconds: float | None) -> Counter:
+class Looker(NamedTuple):
+    """What one thread works with; neither can be shared. witness: None where it cannot be had."""
+
+    detector: FaceDetector
+    witness: Witness | None
+
+
+def witnesses(count: int) -> list[Witness | None]:
+    """So many, or as many times None and a line about it. Raises WitnessError."""
+    try:
+        return [Witness() for _ in range(count)]
+    except WitnessMissing as missing:
+        print(f"{missing}; train.py will ask it about the crops, which show it less", file=sys.stderr)
+        return [None] * count
+
+
+def gather(source, lookers: list[Looker], folder: Path, skip: int, seconds: float | None) -> Counter:
     """Write the crop of every frame with exactly one face; returns how many frames went which way.
 
-    detectors: one for each thread that is to work; a detector cannot be shared.
+    lookers: one for each thread that is to work.
+    Raises SourceError, and keeps nothing, if the faces lie on their side or stand on their head.
     """
     from tqdm import tqdm
 
     folder.mkdir(parents=True, exist_ok=True)
-    fingerprint = source.fingerprint()
-    recording = recording_name(folder, source.stem, fingerprint)
-    free: queue.SimpleQueue[FaceDetector] = queue.SimpleQueue()
-    for detector in detectors:
-        free.put(detector)
-    outcomes: list[str] = []
-
-    def extract(item: tuple[int, float, np.ndarray]) -> None:
-        index, time_s, frame = item
-        detector = free.get()
-        try:
-            faces = detector.detect(frame)
-        finally:
-            free.put(detector)
-        reason = unfit(frame, faces)
-        if not reason and crops.path_of(folder, recording, index).exists():
-            reason = "already there"
-        if not reason:
-            picture, inside = cut(frame, faces[0, :4])
-            crop = crops.Crop(picture, recording, index, fingerprint, time_s, CROP_MARGIN, tuple(inside))
-            crops.write(folder, crop)
-        outcomes.append(reason or "kept")
-
+    gathering = Gathering(source, lookers, folder, skip)
     total = math.ceil(source.length / skip) if source.length else None
     frames = pictures(source, skip)
     if seconds:
         frames = itertools.takewhile(lambda item: item[1] < seconds, frames)
     # Ctrl-C is how a recording from the camera ends: the crops that are begun are written whole, and counted.
-    with contextlib.suppress(KeyboardInterrupt), contextlib.closing(spread(extract, frames, len(detectors))) as steps:
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        contextlib.closing(spread(gathering.extract, frames, len(lookers))) as steps,
+    ):
         # disable=None: no bar where nobody watches, in a log file or a pipe.
         for _ in tqdm(steps, total=total, unit="frame", desc=source.name, disable=None):
             pass
-    return Counter(outcomes, used=len(outcomes))
+    if fault := lying(gathering.turns):
+        for path in gathering.written:
+            path.unlink()
+        advice = "turn the camera upright" if source.live else f"give it {fault[1]} in a video editor, and gather that"
+        raise SourceError(f"{source.name}: {fault[0]}; {advice}")
+    return Counter(gathering.outcomes, used=len(gathering.outcomes))
+
+
+class Gathering:
+    """One recording's crops in the making. outcomes: "kept", or one of REASONS; written: the crops; turns: which way
+    up some of the frames are, see turn_of()."""
+
+    def __init__(self, source, lookers: list[Looker], folder: Path, skip: int):
+        self.outcomes: list[str] = []
+        self.written: list[Path] = []
+        self.turns: list[int] = []
+        self._folder, self._skip = folder, skip
+        self._fingerprint = source.fingerprint()
+        self._recording = crops.recording_for(folder, source.stem, self._fingerprint)
+        self._free: queue.SimpleQueue[Looker] = queue.SimpleQueue()
+        for looker in lookers:
+            self._free.put(looker)
+
+    def extract(self, item: tuple[int, float, np.ndarray]) -> None:
+        """Write the crop of one frame, if it is fit. Many threads may be here. Raises OSError."""
+        looker = self._free.get()
+        try:
+            self.outcomes.append(self._extract(looker, *item) or "kept")
+        finally:
+            self._free.put(looker)
+
+    def _extract(self, looker: Looker, index: int, time_s: float, frame: np.ndarray) -> str:
+        """Returns why the frame gives no crop, one of REASONS, or ""."""
+        faces = looker.detector.detect(frame)
+        number = index // self._skip
+        if number & (number - 1) == 0:      # 0, 1, 2, 4, 8 ...: a few of any recording
+            turn = turn_of(looker.detector, frame)
+            self.turns.extend([] if turn is None else [turn])
+        reason = unfit(frame, faces)
+        if not reason and crops.path_of(self._folder, self._recording, index).exists():
+            reason = "already there"
+        if not reason:
+            picture, inside = cut(frame, faces[0, :4])
+            word = looker.witness.look(frame, faces[0, :4]) if looker.witness else None
+            crop = crops.Crop(
+                picture, self._recording, index, self._fingerprint, time_s, CROP_MARGIN, tuple(inside), word)
+            self.written.append(crops.write(self._folder, crop))
+        return reason
+
+
+def lying(turns: list[int]) -> tuple[str, str] | None:
+    """What is wrong with a recording, and what mends it, if most of its pictures have to be turned, by turn_of()."""
+    turn, votes = Counter(turns).most_common(1)[0] if turns else (UPRIGHT, 0)
+    return LYING.get(turn) if votes > max(1, len(turns) / 2) else None
 
 
 def pictures(source, skip: int) -> Iterator[tuple[int, float, np.ndarray]]:
@@ -169,19 +233,10 @@ def sharpness(face: np.ndarray) -> float:
     return float(detail / max(blurred, 1e-3))
 
 
-def recording_name(folder: Path, stem: str, fingerprint: str) -> str:
-    """The video's stem; with -2, -3 ... behind it if another video of that name was gathered here before."""
-    for number in itertools.count(1):
-        name = stem if number == 1 else f"{stem}-{number}"
-        before = next((path for path in sorted(folder.glob("*.png")) if crops.origin(path)[0] == name), None)
-        crop = before and crops.read(before)
-        if before is None or (crop and crop.source == fingerprint):
-            return name
-
-
-def report(counts: Counter, args: argparse.Namespace) -> None:
-    every = "" if args.skip == 1 else f" (every {args.skip}{ordinal(args.skip)})"
-    print(f"{args.input} -> {args.output}: {counts['used']} frames used{every}, {counts['kept']} crops kept")
+def report(counts: Counter, name: str, folder: Path, skip: int) -> None:
+    every = "" if skip == 1 else f" (every {skip}{ordinal(skip)})"
+    used, kept = counts["used"], counts["kept"]
+    print(f"{name} -> {folder}: {used} frame{'s' * (used != 1)} used{every}, {kept} crop{'s' * (kept != 1)} kept")
     for reason, note in REASONS.items():
         if counts[reason]:
             print(f"  {reason}: {counts[reason]}{note}")

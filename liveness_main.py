@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, stop: Stop) -> int:
     import logging
 
     import alerts
-    from log_file import LOGGER, log_to
+    from alerts import LOGGER, log_to
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(log_to(Path(LOG_FILE)))
@@ -87,13 +87,15 @@ def run(args: argparse.Namespace, stop: Stop) -> int:
 def user_errors() -> tuple[type[Exception], ...]:
     """Those whose messages say what to do. Asked only once something is raised: most runs draw nothing."""
     from alerts import SettingsError
+    from anti_spoofing import WitnessError
     from authentication.recorder import RecordingError
     from authentication.window import WindowError
+    from capture.source import SourceError
     from face_detector import DetectorError
     from livenessnet import ModelError
-    from video_source import SourceError
 
-    return SettingsError, DetectorError, RecordingError, WindowError, OptionsError, SourceError, ModelError
+    return (SettingsError, DetectorError, RecordingError, WindowError, OptionsError, SourceError, ModelError,
+            WitnessError)
 
 
 def authenticate(args: argparse.Namespace, settings: "alerts.Settings", opening: Opening, stop: Stop,
@@ -101,6 +103,7 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", opening:
     """Set up the parts, watch until the end, report."""
     from alerts import Alerts
     from authentication.authenticator import Authenticator
+    from authentication.scoring import Scorer
     from authentication.session import Ending, log, watch
     from livenessnet import load
 
@@ -109,6 +112,7 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", opening:
     source = stack.enter_context(opening.source())
     found = opening.found(source)
     stack.callback(found.close)
+    scorer = Scorer(network, witness_of(opening, log), every_frame=source.stills)
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
     guard = Alerts(
@@ -127,7 +131,7 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", opening:
         from authentication.challenge import Challenge
 
         challenge = Challenge(args.challenge)
-    authenticator = Authenticator(network, Verdict(args.false_pass, args.false_lock), challenge)
+    authenticator = Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge)
 
     stop.gently()
     # Last of all: from here on its files are finished, whatever happens.
@@ -145,6 +149,18 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", opening:
         if recorder:
             recorder.close()
     return answer(source, outcome, args)
+
+
+def witness_of(opening: Opening, log):
+    """The anti-spoofing network; None, and a line about it, where it cannot be had: LivenessNet decides alone then."""
+    from anti_spoofing import WitnessMissing
+
+    try:
+        return opening.witness()
+    except WitnessMissing as missing:
+        log.warning("without the anti-spoofing network: %s", missing)
+        print(f"{missing}; until then LivenessNet decides alone", file=sys.stderr)
+        return None
 
 
 def end_without_screen(stack: contextlib.ExitStack, recorder: "Recorder | None") -> NoReturn:

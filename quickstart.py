@@ -16,63 +16,16 @@ if sys.version_info < (3, 11):
     sys.exit(2)
 
 import argparse
-import collections
 import csv
-import hashlib
-import importlib.util
-import os
-import platform
-import re
-import shlex
 import subprocess
-import sysconfig
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent
-VENV = ROOT / ".venv"
-VENV_PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+from setup.environment import ROOT, VENV_PYTHON, SetupError, command_line, compile_modules, set_up
 
 # Neighbouring frames hardly differ: more than about this many of one video make training longer, not better.
 EXAMPLES_PER_VIDEO = 600
-
-# The system packages, by package manager: (to run, to test). What each is for:
-#   libGL, GLib, SM, Xext     opencv-python's window links them
-#   espeak-ng, alsa-utils     speech, and aplay, which pyttsx3 plays it with
-#   portaudio, a C compiler   PyAudio has no ready-made package for Linux and macOS
-#   Xvfb, openbox, xdotool    the tests' own screen, its window manager, keyboard ...
-#   dbus, dbusmock            ... and login service
-SYSTEM_PACKAGES = {
-    "apt": (["libgl1", "libglib2.0-0", "libsm6", "libxext6", "espeak-ng", "libespeak-ng1", "alsa-utils",
-             "portaudio19-dev", "gcc", "libc6-dev"],
-            ["xvfb", "xdotool", "openbox", "dbus", "python3-dbusmock"]),
-    "dnf": (["mesa-libGL", "glib2", "libSM", "libXext", "espeak-ng", "alsa-utils", "portaudio-devel", "gcc"],
-            ["xorg-x11-server-Xvfb", "xdotool", "openbox", "dbus-daemon", "python3-dbusmock"]),
-    "pacman": (["libglvnd", "glib2", "libsm", "libxext", "espeak-ng", "alsa-utils", "portaudio", "gcc"],
-               ["xorg-server-xvfb", "xdotool", "openbox", "dbus", "python-dbusmock"]),
-    "zypper": (["libgthread-2_0-0", "Mesa-libGL1", "libSM6", "libXext6", "espeak-ng", "alsa-utils",
-                "portaudio-devel", "gcc"],
-               ["xorg-x11-server-Xvfb", "xdotool", "openbox", "dbus-1-daemon", "python3-python-dbusmock"]),
-    "brew": (["portaudio"], []),
-}
-INSTALL = {
-    "apt": ["apt-get", "install", "-y"],
-    "dnf": ["dnf", "install", "-y"],
-    "pacman": ["pacman", "-S", "--needed", "--noconfirm"],
-    "zypper": ["zypper", "--non-interactive", "install"],
-    "brew": ["brew", "install"],
-}
-DISTRIBUTIONS = {"debian": "apt", "ubuntu": "apt", "fedora": "dnf", "rhel": "dnf", "arch": "pacman",
-                 "suse": "zypper", "opensuse": "zypper"}
-
-
-class QuickstartError(Exception):
-    """The run cannot go on. The message is one line that says what to do; `status` is the exit status."""
-
-    def __init__(self, message: str, status: int = 2):
-        super().__init__(message)
-        self.status = status
 
 
 @dataclass(frozen=True)
@@ -88,245 +41,6 @@ class Job:
     results: Path       # folder of the annotated videos and the scores
     incidents: Path
     sample: bool        # the sample video and its simulated replay, not the user's own
-
-
-# --- set-up -------------------------------------------------------------------------------------------
-
-
-def set_up(tests: bool) -> None:
-    """Make .venv complete for running or, with `tests`, for testing. Returns at once if it is already."""
-    stamp = VENV / f"quickstart-{'test' if tests else 'run'}.sha256"
-    if is_set_up(stamp, python_version(VENV_PYTHON), tests):
-        return
-    print("Setting up, once: the packages in .venv take about 2.5 GB and some minutes.", flush=True)
-    manager = package_manager(platform.system(), os_release())
-    install_system_packages(manager, tests)
-    make_venv(manager)
-    install_packages(manager, tests)
-    check_opencv(manager)
-    stamp.write_text(fingerprint(python_version(VENV_PYTHON), tests), encoding="ascii")
-    print("Set up.\n", flush=True)
-
-
-def is_set_up(stamp: Path, version: str | None, tests: bool) -> bool:
-    """Whether the stamp was written for the requirements of today and .venv's Python (None: it does not run).
-    """
-    if version is None or interrupted().exists():
-        return False
-    try:
-        return stamp.read_text(encoding="ascii") == fingerprint(version, tests)
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
-def fingerprint(version: str, tests: bool) -> str:
-    """SHA-256, hex, of all that decides what belongs into .venv."""
-    digest = hashlib.sha256(version.encode())
-    for file in ["requirements.txt", "pip-list.txt"] + ["tests/requirements.txt"] * tests:
-        digest.update((ROOT / file).read_bytes())
-    return digest.hexdigest()
-
-
-def interrupted() -> Path:
-    """A file that is there while packages are being installed, and is left behind if that was interrupted."""
-    return VENV / "quickstart-installing"
-
-
-def python_version(python: Path) -> str | None:
-    """Such as "3.11.7", or None if it is not there or does not run (its base was uninstalled, say)."""
-    try:
-        result = subprocess.run([python, "-c", "import platform; print(platform.python_version())"],
-                                capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    except OSError:
-        return None
-    return result.stdout.strip() if result.returncode == 0 else None
-
-
-def os_release() -> dict[str, str]:
-    """The fields of /etc/os-release; none where there is no such file."""
-    try:
-        return platform.freedesktop_os_release()
-    except OSError:
-        return {}
-
-
-def package_manager(system: str, release: dict[str, str]) -> str | None:
-    """A key of SYSTEM_PACKAGES for platform.system() and the fields of os-release; None if none is known."""
-    if system == "Darwin":
-        return "brew"
-    if system != "Linux":
-        return None
-    names = [release.get("ID", ""), *release.get("ID_LIKE", "").split()]
-    return next((DISTRIBUTIONS[name] for name in names if name in DISTRIBUTIONS), None)
-
-
-def system_packages(manager: str, tests: bool, *, headers: bool, ensurepip: bool) -> list[str]:
-    """The system packages that running (and, with `tests`, testing) needs.
-
-    headers, ensurepip: whether this Python brings Python.h and the means to put pip into a virtual
-    environment; distributions pack both separately.
-    """
-    run, test = SYSTEM_PACKAGES[manager]
-    packages = run + test * tests
-    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    if manager == "apt":
-        packages = packages + [f"{python}-dev"] * (not headers) + [f"{python}-venv"] * (not ensurepip)
-    elif manager in ("dnf", "zypper") and not headers:
-        packages = packages + ["python3-devel"]
-    return packages
-
-
-def needed_packages(manager: str, tests: bool) -> list[str]:
-    """system_packages() for the Python that runs this."""
-    return system_packages(manager, tests, ensurepip=has_ensurepip(),
-                           headers=Path(sysconfig.get_path("include"), "Python.h").exists())
-
-
-def has_ensurepip() -> bool:
-    return importlib.util.find_spec("ensurepip") is not None
-
-
-def is_root() -> bool:
-    return hasattr(os, "geteuid") and os.geteuid() == 0
-
-
-def install_command(manager: str, packages: list[str]) -> str:
-    """The command that installs them, to be typed by a user."""
-    sudo = [] if manager == "brew" or is_root() else ["sudo"]
-    return shlex.join([*sudo, *INSTALL[manager], *packages])
-
-
-def install_system_packages(manager: str | None, tests: bool) -> None:
-    """As root on Debian and its kin: install what is missing. Else say, in one line, how it is done."""
-    if manager is None:
-        return
-    packages = needed_packages(manager, tests)
-    if manager != "apt":
-        print(f"Speech, alarm and window need system packages: {install_command(manager, packages)}",
-              flush=True)
-        return
-    installed = installed_debian_packages()
-    missing = [package for package in packages if package not in installed]
-    if not missing:
-        return
-    if not is_root():
-        print(f"System packages are missing: {install_command(manager, missing)}", flush=True)
-        return
-    print(f"Installing system packages: {' '.join(missing)}", flush=True)
-    # A fresh container has no package lists, and nobody to answer questions.
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    wait = ["-o", "DPkg::Lock::Timeout=300"]
-    for command in (["apt-get", "-qq", *wait, "update"],
-                    ["apt-get", "-qq", *wait, "install", "-y", "--no-install-recommends", *missing]):
-        result = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-                                text=True)
-        if result.returncode != 0:
-            print(f"{shlex.join(command)} failed: {last_line(result.stderr)}; going on without.", flush=True)
-            return
-
-
-def installed_debian_packages() -> set[str]:
-    """Names of the installed packages, and what they provide: newer releases renamed libglib2.0-0."""
-    result = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status}\t${Package}, ${Provides}\n"],
-                            stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    return parse_dpkg(result.stdout)
-
-
-def parse_dpkg(listing: str) -> set[str]:
-    """Package names from lines of status, tab, and comma-separated names with or without a version."""
-    names = set()
-    for line in listing.splitlines():
-        status, _, packages = line.partition("\t")
-        if status == "installed":
-            names.update(name.split()[0] for name in packages.split(",") if name.strip())
-    return names
-
-
-def make_venv(manager: str | None) -> None:
-    """Make .venv unless a working one is there; one whose set-up was interrupted is made anew."""
-    version = python_version(VENV_PYTHON)
-    if version and tuple(map(int, re.findall(r"\d+", version)[:2])) < (3, 11):
-        raise QuickstartError(f".venv was made by Python {version}, too old for this: delete .venv")
-    if version and has_pip() and not interrupted().exists():
-        return
-    if not has_ensurepip():
-        hint = install_command(manager, needed_packages(manager, False)) if manager else "install ensurepip"
-        raise QuickstartError(f"This Python cannot make virtual environments yet: {hint}")
-    result = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], stdin=subprocess.DEVNULL,
-                            capture_output=True, text=True)
-    if result.returncode != 0:
-        raise QuickstartError(f"{VENV} cannot be made: {last_line(result.stderr or result.stdout)}")
-
-
-def has_pip() -> bool:
-    return subprocess.run([VENV_PYTHON, "-m", "pip", "--version"], stdin=subprocess.DEVNULL,
-                          capture_output=True).returncode == 0
-
-
-def install_packages(manager: str | None, tests: bool) -> None:
-    """Install requirements.txt, and with `tests` tests/requirements.txt, into .venv."""
-    wanted = read_requirements(ROOT / "requirements.txt")
-    if tests:
-        wanted += read_requirements(ROOT / "tests" / "requirements.txt")
-    pyaudio = [requirement for requirement in wanted if requirement.lower().startswith("pyaudio")]
-    interrupted().touch()
-    status, output = pip_install([requirement for requirement in wanted if requirement not in pyaudio])
-    if status == 0:
-        # By itself: it has to be built on Linux and macOS, and all but the alarm works without it.
-        pyaudio_status, _ = pip_install(pyaudio)
-        if pyaudio_status != 0:
-            print("PyAudio could not be built; all but the alarm works without it. "
-                  f"{pyaudio_fix(manager, pyaudio)}", flush=True)
-    interrupted().unlink()
-    if status != 0:
-        print("\n".join(output), file=sys.stderr)
-        hint = ""
-        if sys.version_info >= (3, 14):
-            hint = " (TensorFlow may have no package for so new a Python yet: try 3.13)"
-        raise QuickstartError(f"The packages could not be installed, see above{hint}: run this again")
-
-
-def read_requirements(file: Path) -> list[str]:
-    """The requirements in a file, without comments, blanks and options."""
-    lines = (line.split(" #")[0].strip() for line in file.read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line and not line.startswith(("#", "-"))]
-
-
-def pip_install(requirements: list[str]) -> tuple[int, list[str]]:
-    """Install into .venv at the versions of pip-list.txt. Returns pip's exit status and its last lines."""
-    command = [VENV_PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
-               "--constraint", "pip-list.txt", *requirements]
-    tail = collections.deque(maxlen=12)
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace") as pip:
-        for line in pip.stdout:
-            tail.append(line.rstrip())
-            if sys.stdout.isatty():
-                print("\r" + line.strip()[:78].ljust(78), end="", flush=True)
-    if sys.stdout.isatty():
-        print("\r" + " " * 78, end="\r", flush=True)
-    return pip.returncode, list(tail)
-
-
-def pyaudio_fix(manager: str | None, requirements: list[str]) -> str:
-    """What to type, in one line, so that PyAudio can be built."""
-    install = command_line([VENV_PYTHON, "-m", "pip", "install", "-c", "pip-list.txt", *requirements])
-    if manager is None:
-        return f"With a C compiler and PortAudio in place: {install}"
-    return f"To add it: {install_command(manager, needed_packages(manager, False))} && {install}"
-
-
-def check_opencv(manager: str | None) -> None:
-    """OpenCV is what everything stands on, and what misses a system library first."""
-    result = subprocess.run([VENV_PYTHON, "-c", "import cv2"], stdin=subprocess.DEVNULL, capture_output=True,
-                            text=True)
-    if result.returncode != 0:
-        hint = f": {install_command(manager, needed_packages(manager, False))}" if manager else ""
-        raise QuickstartError(f"OpenCV cannot be loaded ({last_line(result.stderr)}){hint}")
-
-
-def last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["no reason given"])[-1].strip()
 
 
 # --- the main job -------------------------------------------------------------------------------------
@@ -348,20 +62,20 @@ def choose_job() -> Job:
 
 
 def find_video(folder: Path, label: str) -> Path | None:
-    """The file in `folder` named after `label`, whatever its suffix. Raises QuickstartError on several."""
+    """The file in `folder` named after `label`, whatever its suffix. Raises SetupError on several."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     found = [file for file in files if file.stem.lower() == label and file.suffix and file.is_file()]
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
-        raise QuickstartError(f"videos/ holds more than one {label} video ({names}): leave one, and gather "
-                              "from the others with gather_examples.py")
+        raise SetupError(f"videos/ holds more than one {label} video ({names}): leave one, and gather "
+                         "from the others with gather_examples.py")
     return found[0] if found else None
 
 
 def run_job(job: Job) -> dict[str, str | None]:
     """Gather, train and authenticate. Returns the verdict on each video, "real" and "fake"."""
     if job.sample:
-        step("sample_video.py", job.real.parent)
+        step("training.sample_video", job.real.parent)
     for label, video in (("fake", job.fake), ("real", job.real)):
         step("gather_examples.py", "--input", video, "--output", job.dataset / label, "--detector",
              "face_detector", "--skip", skip_for(frame_count(video)))
@@ -386,28 +100,29 @@ def scores_path(job: Job, label: str) -> Path:
 
 
 def step(script: str, *options: object) -> None:
-    """Print the command line of one of the scripts and run it. Raises QuickstartError if it fails."""
-    options = [str(option) for option in options]
-    command = [VENV_PYTHON, script, *options]
+    """Print the command line of one of the scripts, or of a module, and run it. Raises SetupError if it fails."""
+    command = [VENV_PYTHON, *([script] if script.endswith(".py") else ["-m", script]), *map(str, options)]
     print(f"\n$ {command_line(command)}", flush=True)
     status = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL).returncode
     if status != 0:
-        raise QuickstartError(f"{script} stopped with exit status {status}; its message is above.", status)
-
-
-def command_line(command: list) -> str:
-    """The command as one types it in the project's folder."""
-    prefix = str(ROOT) + os.sep
-    words = [str(word).removeprefix(prefix) for word in command]
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+        raise SetupError(f"{script} stopped with exit status {status}; its message is above.", status)
 
 
 def frame_count(video: Path) -> int:
-    """How many frames the container says it has; 0 or below if it does not say."""
-    code = "import cv2, sys; print(int(cv2.VideoCapture(sys.argv[1]).get(cv2.CAP_PROP_FRAME_COUNT)))"
+    """How many frames there are, 0 if that cannot be told."""
+    code = "import sys; from capture.opening import open_source; print(open_source(sys.argv[1]).length or 0)"
     result = subprocess.run([VENV_PYTHON, "-c", code, video], cwd=ROOT, stdin=subprocess.DEVNULL,
                             capture_output=True, text=True)
     return int(result.stdout) if result.returncode == 0 else 0
+
+
+def why_no_witness() -> str:
+    """Why the anti-spoofing network cannot be had, in one line, "" if it can."""
+    code = ("import anti_spoofing\ntry: anti_spoofing.Witness()\n"
+            "except (anti_spoofing.WitnessMissing, anti_spoofing.WitnessError) as error: print(error)")
+    result = subprocess.run([VENV_PYTHON, "-c", code], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True,
+                            text=True)
+    return result.stdout.strip()
 
 
 def skip_for(frames: int) -> int:
@@ -474,12 +189,6 @@ def pytest_command(arguments: list[str]) -> list:
     return [VENV_PYTHON, "-m", "pytest", *([] if names_files else ["tests"]), *arguments]
 
 
-def compile_modules() -> None:
-    """Once, for all starts to come: a Python that must not write what it compiled does it anew at each, in 40 ms."""
-    subprocess.run([VENV_PYTHON, "-m", "compileall", "-q", "-l", ".", "face_detector"], cwd=ROOT,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -499,13 +208,15 @@ def main() -> int:
         compile_modules()
         started = time.monotonic()
         verdicts = run_job(job)
-    except QuickstartError as error:
+    except SetupError as error:
         print(error, file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         print("\nInterrupted: run it again to go on.", file=sys.stderr)
         return 130
     print(summary(job, verdicts, signs_for(sys.stdout.encoding)))
+    if missing := why_no_witness():
+        print(f"\nWithout the witness LivenessNet decides alone, and knows no other room than yours:\n  {missing}")
     print(f"\nAll that took {time.monotonic() - started:.0f} s.")
     return 0 if as_expected(verdicts) else 1
 

@@ -1,6 +1,6 @@
 """From a camera's frames to a verdict: find the faces, score them, weigh the evidence, challenge.
 
-    authenticator = Authenticator(livenessnet.load(model, encoder), Verdict())
+    authenticator = Authenticator(Scorer(livenessnet.load(model, encoder), Witness()), Verdict())
     for index, time_s, frame, found in look_for_faces(source, FaceDetector("face_detector")):
         look = authenticator.judge(time_s, frame, found)
         look.state                      # CHECKING, AUTHORIZED or UNAUTHORIZED
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ahead import Ahead
 from authentication.verdict import UNAUTHORIZED, Verdict
-from face_detector import FaceDetector, reach, view
-from video_source import is_dark
+from capture.ahead import Ahead
+from capture.light import is_dark
+from face_detector import FaceDetector
 
-# Faces are looked for while the network is still being read: without it.
+# Faces are looked for while the networks that judge them are still being read: without them.
 if TYPE_CHECKING:
     from authentication.challenge import Challenge
     from authentication.prompts import Prompt
-    from livenessnet import FastNet
+    from authentication.scoring import Scorer
 
 # An incident keeps so many raw frames, this far apart: about the second that led to the verdict.
 EVIDENCE_FRAMES, EVIDENCE_GAP_S = 10, 0.1
@@ -74,15 +74,15 @@ class Authenticator:
     false_pass, false_lock: see Verdict. challenge: None where nobody is to turn the head.
     """
 
-    def __init__(self, network: "FastNet", verdict: Verdict, challenge: "Challenge | None" = None):
-        self._network, self._verdict, self._challenge = network, verdict, challenge
+    def __init__(self, scorer: "Scorer", verdict: Verdict, challenge: "Challenge | None" = None):
+        self._scorer, self._verdict, self._challenge = scorer, verdict, challenge
         self._evidence = Evidence()
         self._score = 0.0
 
     def judge(self, time_s: float, frame: np.ndarray | None, found: Found) -> Look:
         """Take in the frame of that time, in seconds, never falling, and what was found in it."""
         dark, faces = found
-        scores = score_faces(self._network, frame, faces)
+        scores = self._scorer.scores(time_s, frame, faces)
         verdict = self._verdict
         state, turns, prompt, sentence = verdict.update(time_s, min(scores, default=None)), 0, None, ""
         if self._challenge:
@@ -134,11 +134,3 @@ def look_for_faces(source, detector: FaceDetector) -> Iterator[tuple]:
     """
     found = ((index, time_s, frame, find(detector, frame)) for index, time_s, frame in source.frames())
     return found if source.live else Ahead(found, FRAMES_AHEAD, AT_FIRST)
-
-
-def score_faces(network: "FastNet", frame: np.ndarray, faces: np.ndarray) -> list[float]:
-    """p_real of every face in the frame, 0 to 1."""
-    if not len(faces):
-        return []
-    windows = [view(frame, face[:4], network.margin, network.input_size) for face in faces]
-    return network.p_real(np.stack(windows), [reach(frame.shape, face[:4]) for face in faces]).tolist()

@@ -1,11 +1,13 @@
-"""Source and face detector, opened at the same time, while Python imports the rest.
+"""Source, face detector and witness, opened at the same time, while Python imports the rest.
 
     opening = Opening(SourceOptions("0"), "face_detector", confidence=0.5)
     with opening.source() as source:
         found = opening.found(source)
+        witness = opening.witness()
 
 Of all that a start does, this is what takes long: OpenCV lets go of Python's lock, so the threads really run beside
-each other and beside Python's imports. Of a file, faces are looked for in the first frames as soon as both are open.
+each other and beside Python's imports. Of a file, faces are looked for in the first frames as soon as it and the
+detector are open.
 """
 
 import functools
@@ -26,7 +28,7 @@ class SourceOptions(NamedTuple):
 
 
 class Opening:
-    """Begins to open both at once. detector: folder of its weights. confidence: lowest score of a face, 0 to 1."""
+    """Begins to open all at once. detector: folder of its weights. confidence: lowest score of a face, 0 to 1."""
 
     def __init__(self, source: SourceOptions, detector: str, confidence: float):
         # What an import makes is there to stay: to search it for garbage takes a tenth of the time.
@@ -43,7 +45,7 @@ class Opening:
 
         # A thread for each frame's few milliseconds costs a third more of the processor's time than it gains.
         cv2.setNumThreads(1)
-        from video_source import open_source
+        from capture.opening import open_source
 
         self._open_source = functools.partial(open_source, *source)
         # macOS asks whether the program may use the camera, and does so in the main thread alone.
@@ -53,6 +55,9 @@ class Opening:
 
         self._detector = _Background(FaceDetector, detector, confidence)
         self._found = None if in_main_thread else _Background(lambda: self._look(self._source.result()))
+        from anti_spoofing import Witness
+
+        self._witness = _Background(Witness)
 
     def source(self):
         """The source, once it is open. Raises SourceError."""
@@ -61,6 +66,10 @@ class Opening:
     def found(self, source):
         """The source's frames with their faces, once the detector is open. Raises DetectorError."""
         return self._found.result() if self._found else self._look(source)
+
+    def witness(self):
+        """The anti-spoofing network, once it is read. Raises WitnessMissing and WitnessError."""
+        return self._witness.result()
 
     def _look(self, source):
         from authentication.authenticator import look_for_faces

@@ -17,7 +17,7 @@ import numpy as np
 
 from authentication.authenticator import Authenticator, Look
 from authentication.verdict import AUTHORIZED, CHALLENGE, CHECKING, REPLAY, UNAUTHORIZED
-from video_source import SourceError
+from capture.source import SourceError
 
 # Most runs show and record nothing: imported where something is drawn.
 if TYPE_CHECKING:

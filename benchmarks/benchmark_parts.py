@@ -30,7 +30,7 @@ ENOUGH_FRAMES = 500
 
 def set_up(video: str, sample: str) -> dict:
     """The machine, the sample videos (made if need be), and the video to measure on ("": the live one)."""
-    from sample_video import make_sample
+    from training.sample_video import make_sample
 
     real, fake = make_sample(Path(sample))
     chosen = Path(video) if video else real
@@ -49,7 +49,7 @@ def set_up(video: str, sample: str) -> dict:
 
 
 def decoded(video: Path) -> list[tuple[int, float, np.ndarray]]:
-    from video_source import open_source
+    from capture.opening import open_source
 
     with open_source(str(video)) as source:
         return list(source.frames())
@@ -77,7 +77,7 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
     from authentication.authenticator import Authenticator, look_for_faces
     from authentication.session import Ending, watch
     from authentication.verdict import Verdict
-    from video_source import open_source
+    from capture.opening import open_source
 
     network, detector = ours(model, encoder)
 
@@ -91,7 +91,7 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
             frames += source.length or len(decoded(Path(video)))
             began, cpu_began = time.perf_counter(), time.process_time()
             found = look_for_faces(source, detector)
-            watch(source, found, Authenticator(network, Verdict()), guard, None, None, Ending(), NeverStop)
+            watch(source, found, Authenticator(judges(network), Verdict()), guard, None, None, Ending(), NeverStop)
             wall_s += time.perf_counter() - began
             cpu_s += time.process_time() - cpu_began
     guard.close()
@@ -139,6 +139,14 @@ def ours(model: str, encoder: str):
     return livenessnet.load(model, encoder), FaceDetector(WEIGHTS)
 
 
+def judges(network):
+    """LivenessNet and the witness, as liveness_main.py asks them."""
+    from anti_spoofing import Witness
+    from authentication.scoring import Scorer
+
+    return Scorer(network, Witness())
+
+
 def ours_gather(video: str, skip: str) -> dict:
     """gather_examples.py as it is, without its start-up."""
     import gather_examples
@@ -159,8 +167,8 @@ def ours_gather(video: str, skip: str) -> dict:
 
 def ours_gather_stages(video: str, folder: str) -> dict:
     """Milliseconds of the CPU for a frame that becomes a crop, written into the folder."""
-    import crops
     import gather_examples
+    from capture import crops
     from face_detector import CROP_MARGIN, FaceDetector, cut
 
     cv2.setNumThreads(1)
@@ -282,7 +290,7 @@ def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
         for n in range(count):
             y, x = 360 * (n // 4) + 20, 320 * (n % 4)
             picture[y : y + 320, x : x + 320] = tile
-        authenticator = Authenticator(network, Verdict())
+        authenticator = Authenticator(judges(network), Verdict())
         find_ms, judge_ms = [], []
         for n in range(30):
             began = time.thread_time()
@@ -312,7 +320,7 @@ def ours_sizes(video: str, model: str, encoder: str) -> list[dict]:
             for frame in frames:
                 writer.write(cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC))
             writer.release()
-            authenticator = Authenticator(network, Verdict())
+            authenticator = Authenticator(judges(network), Verdict())
             spent = {"decode_ms": [], "find_ms": [], "judge_ms": []}
             capture = cv2.VideoCapture(str(scaled))
             for n in range(len(frames)):

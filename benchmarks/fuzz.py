@@ -288,6 +288,7 @@ class Genuine(bytes):
 def genuine_models(folder: Path) -> list[bytes]:
     """Small, untrained networks: one, and the mean of two, that also as our earlier versions wrote it."""
     import earlier_graphs
+
     import livenessnet
 
     livenessnet.import_keras().utils.set_random_seed(1)
@@ -328,7 +329,7 @@ def picture_of(side: int = 48) -> np.ndarray:
 
 
 def genuine_crop(folder: Path) -> bytes:
-    import crops
+    from capture import crops
 
     crop = crops.Crop(picture_of(), "kitchen", 3, "0123456789ab", 1.5, 2.7, (0.0, 0.1, 1.0, 0.9))
     return Genuine(crops.write(folder, crop).read_bytes())
@@ -430,7 +431,7 @@ def read_weights(path: Path) -> str:
 
 
 def read_picture(path: Path) -> str:
-    import crops
+    from capture import crops
 
     crop = crops.read(path)
     if crop is None:
@@ -443,7 +444,8 @@ def read_picture(path: Path) -> str:
 
 
 def read_video(path: Path) -> str:
-    from video_source import SourceError, open_source
+    from capture.opening import open_source
+    from capture.source import SourceError
 
     try:
         with open_source(str(path)) as source:

@@ -23,7 +23,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from sample_video import make_sample  # noqa: E402
+from training.sample_video import make_sample  # noqa: E402
 
 FPS, SIDE = 30, (320, 240)
 STRETCH_S, PAUSE_S = 20, 2

@@ -8,9 +8,10 @@ README.md in this folder says which network it is and where its weights come fro
 """
 
 from face_detector.crop import CROP_MARGIN, CROP_SIDE, VIEW_SIDE, cut, reach, reach_within, shrunk, view
+from face_detector.turn import TURNS, UPRIGHT, turn_of
 from face_detector.yunet import DetectorError, FaceDetector
 
 __all__ = [
-    "CROP_MARGIN", "CROP_SIDE", "DetectorError", "FaceDetector", "VIEW_SIDE", "cut", "reach", "reach_within", "shrunk",
-    "view",
+    "CROP_MARGIN", "CROP_SIDE", "DetectorError", "FaceDetector", "TURNS", "UPRIGHT", "VIEW_SIDE", "cut", "reach",
+    "reach_within", "shrunk", "turn_of", "view",
 ]

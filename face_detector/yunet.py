@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import downloads
+from storage import downloads
 
 WEIGHTS = "face_detection_yunet_2023mar.onnx"
 WEIGHTS_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"

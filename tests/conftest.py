@@ -1,6 +1,7 @@
 """What tests share: the real detector, the sample videos, and a small model trained on them."""
 
 import contextlib
+import logging
 import signal
 import subprocess
 import sys
@@ -10,17 +11,16 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "capture")]
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-
 from camera_parts import Server  # noqa: E402
 
 import gather_examples  # noqa: E402
 import train  # noqa: E402
 from face_detector import FaceDetector  # noqa: E402
-from sample_video import make_sample  # noqa: E402
+from training.sample_video import make_sample  # noqa: E402
 
 WEIGHTS = ROOT / "face_detector"
 
@@ -72,6 +72,24 @@ def camera_server(live_frames):
     server = Server(live_frames)
     yield server
     server.close()
+
+
+@pytest.fixture
+def lines():
+    """What was logged, whatever other tests have done to the logger."""
+
+    class Lines(logging.Handler):
+        def emit(self, record):
+            found.append(record.getMessage())
+
+    found, handler = [], Lines()
+    logger = logging.getLogger("liveness")
+    before = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    yield found
+    logger.removeHandler(handler)
+    logger.setLevel(before)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 import os
 import struct
 import sys
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -8,10 +9,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, WEIGHTS, assert_one_line
 
-import crops
 import gather_examples
+from capture import crops
+from capture.opening import open_source
 from face_detector import CROP_MARGIN, cut
-from video_source import open_source
 
 
 def gather(*options) -> int:
@@ -63,6 +64,106 @@ def test_another_video_of_the_same_name_is_put_beside(sample, live_frames, write
     # And again: each recording finds its own name.
     gather("-i", other, "-o", out, "-s", "40")
     assert "real-2_000040.png" in names(out) and "real-3_000000.png" not in names(out)
+
+
+@pytest.mark.parametrize("first, second", [
+    ("kitchen.mp4", "Kitchen.mp4"), ("KITCHEN.mp4", "kitchen.mp4"), ("caf\u00e9.mp4", "cafe\u0301.mp4"),
+    ("STRASSE.mp4", "stra\u00dfe.mp4"), ("a\nb.mp4", "a\nb.mp4"), ("a\n.mp4", "a\n.mp4"), ("7.mp4", "7.mp4"),
+])
+def test_two_recordings_never_get_one_name_on_any_disk(sample, live_frames, write_video, tmp_path, first, second):
+    """Disks that do not tell upper and lower case apart, or how accents are written, take such names for one."""
+    out = tmp_path / "out"
+    one, other = tmp_path / "1" / first, write_video(live_frames[::-1], f"2/{second}")
+    one.parent.mkdir()
+    one.write_bytes(sample.real.read_bytes())
+    for video in (one, other, one, other):
+        assert gather("-i", video, "-o", out, "-s", "60") == 0
+    files = list(out.iterdir())
+    assert len(files) == 4
+    assert len({unicodedata.normalize("NFC", file.name).casefold() for file in files}) == 4
+    assert len({crops.read(file).source for file in files}) == 2
+    assert {crops.origin(file)[0] for file in files} == {one.stem, f"{other.stem}-2"}
+
+
+def test_a_video_renamed_in_case_alone_is_already_there(sample, tmp_path, capsys):
+    out = tmp_path / "out"
+    for name in ("Real.mp4", "REAL.mp4"):
+        (tmp_path / name).write_bytes(sample.real.read_bytes())
+        assert gather("-i", tmp_path / name, "-o", out, "-s", "60") == 0
+    assert names(out) == ["Real_000000.png", "Real_000060.png"]
+    assert "already there: 2" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links and modes")
+def test_what_cannot_be_read_in_the_folder_is_anothers(sample, tmp_path):
+    (tmp_path / "real_000000.png").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "real-2_000000.png")
+    (tmp_path / "real-3_000000.png").mkdir()
+    (tmp_path / "real-4_000000.png").write_text("no picture")
+    assert gather("-i", sample.real, "-o", tmp_path, "-s", "60") == 0
+    assert [name for name in names(tmp_path) if "-5" in name] == ["real-5_000000.png", "real-5_000060.png"]
+
+
+def test_a_name_that_the_disk_does_not_take_is_made_short(sample, tmp_path):
+    """Of a video from a disk that does, or one whose name leaves no room for what a crop's has behind it."""
+    video = tmp_path / ("x" * 250 + ".mp4")
+    try:
+        video.write_bytes(sample.real.read_bytes())
+    except OSError:
+        pytest.skip("this disk takes no such name")
+    for _ in range(2):
+        assert gather("-i", video, "-o", tmp_path / "out", "-s", "60") == 0
+        assert names(tmp_path / "out") == [f"{'x' * 50}_{n:06d}.png" for n in (0, 60)]
+
+
+def test_a_character_that_the_disk_does_not_take_is_left_out(sample, tmp_path, monkeypatch):
+    """FAT, exFAT and NTFS take no colon; there is no such disk here, but its answer."""
+    video = tmp_path / "08:46 me?.mp4"
+    video.write_bytes(sample.real.read_bytes())
+    touch = Path.touch
+
+    def as_on_fat(self, *args, **kwargs):
+        if ":" in self.name:
+            raise OSError(22, "Invalid argument", str(self))
+        touch(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "touch", as_on_fat)
+    assert gather("-i", video, "-o", tmp_path / "out", "-s", "60") == 0
+    assert names(tmp_path / "out") == ["08-46-me-_000000.png", "08-46-me-_000060.png"]
+
+
+@pytest.mark.parametrize("which", ["real", "fake"])
+@pytest.mark.parametrize("turn, told", [
+    (cv2.ROTATE_90_CLOCKWISE, "lies on its side; give it a quarter turn counterclockwise"),
+    (cv2.ROTATE_90_COUNTERCLOCKWISE, "lies on its side; give it a quarter turn clockwise"),
+    (cv2.ROTATE_180, "stands on its head; give it half a turn"),
+])
+def test_a_recording_on_its_side_is_told_and_nothing_of_it_kept(sample, write_video, tmp_path, capsys, which, turn, told):
+    with open_source(str(getattr(sample, which))) as source:
+        video = write_video([cv2.rotate(frame, turn) for _, _, frame in source.frames()], "side.mp4")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine_000000.png").write_bytes(b"mine")
+    assert gather("-i", video, "-o", out, "-s", "8") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "side.mp4" in error and told in error
+    assert names(out) == ["mine_000000.png"]
+
+
+def test_a_few_turned_pictures_among_others_are_no_turned_recording(live_frames, write_video, tmp_path):
+    """Such as of somebody who lies down for a moment; square, so that they fit one video."""
+    square = [cv2.copyMakeBorder(frame, 16, 16, 0, 0, cv2.BORDER_REPLICATE) for frame in live_frames[:20]]
+    square[1] = cv2.rotate(square[1], cv2.ROTATE_90_CLOCKWISE)
+    square[4] = cv2.rotate(square[4], cv2.ROTATE_90_CLOCKWISE)
+    assert gather("-i", write_video(square), "-o", tmp_path / "out", "-s", "1") == 0
+    assert len(names(tmp_path / "out")) >= 18
+
+
+def test_one_is_singular(live_frames, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "me.png"), live_frames[0])
+    assert gather("-i", tmp_path / "me.png", "-o", tmp_path / "out") == 0
+    assert capsys.readouterr().out.endswith("out: 1 frame used, 1 crop kept\n")
+    assert names(tmp_path / "out") == ["me_000000.png"]
 
 
 def test_frames_with_two_faces_are_left_out_and_counted(live_frames, write_video, tmp_path, capsys):
@@ -143,7 +244,7 @@ def test_a_terminal_sees_a_progress_bar_whatever_the_frame_count(sample, live_fr
         pass
     os.close(ours)
     assert process.wait() == 0
-    assert (b"24/24" if counted else b"4frame") in shown.replace(b" ", b"")
+    assert (b"24/24" if counted else b"4/4") in shown.replace(b" ", b"")
 
 
 def test_an_incidents_folder_is_gathered_from_its_raw_frames(live_frames, tmp_path):

@@ -14,9 +14,9 @@ from conftest import ROOT, WEIGHTS, assert_one_line
 from sklearn.preprocessing import LabelEncoder
 
 import alerts
-import incident
 import livenessnet
-from authentication import authenticator, session, verdict
+from alerting import incident
+from authentication import authenticator, scoring, session, verdict
 from authentication.interruption import Stop
 
 HEADER = ["frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict"]
@@ -220,7 +220,7 @@ def test_a_failed_challenge_is_reported_when_the_face_has_long_gone(detector, tr
     source = SimpleNamespace(live=False, name="camera 0", frames=lambda: iter([(0, 0.0, empty)]))
     guard = alerts.Alerts(alerts.load_settings(None), tmp_path / "incidents", rehearsal=True, voice=False)
     network = livenessnet.load(trained.model, trained.le)
-    judge = authenticator.Authenticator(network, verdict.Verdict(), Failed())
+    judge = authenticator.Authenticator(scoring.Scorer(network, None), verdict.Verdict(), Failed())
     found = authenticator.look_for_faces(source, detector)
     look = session.watch(
         source, found, judge, guard, None, None, session.Ending(once=True), Stop()

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from conftest import ROOT, WEIGHTS, assert_one_line, born_with
 
-import video_source
 from authentication import opening
+from capture import opening as capture_opening
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_started_with_nohup_it_outlives_its_terminal(long_run):
 def test_macos_is_asked_for_the_camera_in_the_main_thread(monkeypatch, platform, main):
     threads = []
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(video_source, "open_source", lambda *_: threads.append(threading.current_thread()))
+    monkeypatch.setattr(capture_opening, "open_source", lambda *_: threads.append(threading.current_thread()))
     opening.Opening(opening.SourceOptions("0"), "d", 0.5).source()
     assert [thread is threading.main_thread() for thread in threads] == [main]
 

@@ -11,16 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import evaluation
 import numpy as np
 import pytest
+from augmentation import Recipe
 from conftest import assert_one_line, born_with
 
-import crops
-import evaluation
 import livenessnet
 import train
-from augmentation import Recipe
-from crops import Crop
+from capture import crops
+from capture.crops import Crop
 
 
 def fill(folder, recording: str, count: int, shade: int = 0, **fields) -> None:

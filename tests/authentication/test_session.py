@@ -16,9 +16,10 @@ from authentication import session
 from authentication.authenticator import Authenticator, Look, look_for_faces
 from authentication.interruption import Stop
 from authentication.prompts import LEFT, SENTENCES
+from authentication.scoring import Scorer
 from authentication.session import Ending, watch
 from authentication.verdict import AUTHORIZED, CHECKING, REPLAY, UNAUTHORIZED, Verdict
-from video_source import SourceError
+from capture.source import SourceError
 
 ENOUGH = 40 * SOON      # frames, or notices that there is none
 
@@ -27,7 +28,7 @@ ENOUGH = 40 * SOON      # frames, or notices that there is none
 def parts(trained, detector, tmp_path):
     """All that watch() takes beside source and window."""
     alerts = Alerts(load_settings(None), tmp_path / "incidents", rehearsal=True, voice=False)
-    authenticator = Authenticator(livenessnet.load(trained.model, trained.le), Verdict())
+    authenticator = Authenticator(Scorer(livenessnet.load(trained.model, trained.le), None), Verdict())
     yield SimpleNamespace(detector=detector, authenticator=authenticator, alerts=alerts)
     alerts.close()
 
