@@ -15,7 +15,7 @@ from anti_spoofing import View, Witness, WitnessError, WitnessMissing, view_of_c
 from capture import crops
 from capture.ahead import spread
 from capture.source import USUAL_FPS
-from capture.stills import IMAGE_SUFFIXES
+from capture.pictures import SUFFIXES
 from face_detector import VIEW_SIDE, reach_within
 from training.simulated_replay import simulate
 
@@ -130,7 +130,7 @@ def _files(dataset: Path) -> list[Path]:
         folders[:] = [name for name in sorted(folders) if name[0] != "."
                       and os.path.realpath(os.path.join(folder, name)) not in visited]
         files += [Path(folder, name) for name in sorted(names) if name[0] != "." and name not in NO_CROPS
-                  and (Path(folder) != dataset or Path(name).suffix.lower() in IMAGE_SUFFIXES)]
+                  and (Path(folder) != dataset or Path(name).suffix.lower() in SUFFIXES)]
     names = {file.parent.name for file in files}
     if not names:
         raise DataError(f"{dataset}: no pictures in it; fill {dataset / 'real'} and {dataset / 'fake'} "

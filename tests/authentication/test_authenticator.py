@@ -27,7 +27,7 @@ def test_in_a_dark_frame_nobody_looks_for_faces(detector, live_frames):
 def test_a_face_that_fills_the_frame_is_judged_as_a_close_up(detector, trained, live_frames):
     network = livenessnet.load(trained.model, trained.le)
     # An operating point that only close-ups miss.
-    network._calibration = {"scale": 1e-3, "reach": [0.75, 0.95], "offset": [-9.0, 9.0]}
+    network.details["calibration"] = {"scale": 1e-3, "reach": [0.75, 0.95], "offset": [-9.0, 9.0]}
     frame = live_frames[0]
     face = detector.detect(frame)[0]
     x, y, w, h = face[:4].round().astype(int)
