@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import fuzz  # noqa: E402
+import fuzz_inputs  # noqa: E402
 import onnx_graph  # noqa: E402
 
 import alerts  # noqa: E402
@@ -40,8 +41,8 @@ def test_what_comes_from_outside_is_used_or_refused(target):
 
 
 def test_damaged_models_are_used_or_refused(trained):
-    archive = fuzz.Genuine(trained.model.read_bytes())
-    counts, findings = fuzz.run("model", 20, fuzz.changed_archive(archive), seeded=int(time.time()))
+    archive = fuzz_inputs.Genuine(trained.model.read_bytes())
+    counts, findings = fuzz.run("model", 20, fuzz_inputs.changed_archive(archive), seeded=int(time.time()))
     assert not findings
     assert counts["refused"] >= 5
 
@@ -83,11 +84,11 @@ def test_the_fuzzer_notices_what_it_is_there_for(monkeypatch, tmp_path):
 def graphs(tmp_path_factory) -> list[bytes]:
     """Of the mean of two LivenessNets for 16 pixels: as they are written now, and in the earliest form, which has
     other operators."""
-    _, now, _, first = fuzz.genuine_models(tmp_path_factory.mktemp("genuine"))
+    _, now, _, first = fuzz_inputs.genuine_models(tmp_path_factory.mktemp("genuine"))
     graphs = []
     for archive in (now, first):
         with zipfile.ZipFile(io.BytesIO(archive)) as members:
-            graphs.append(fuzz.Genuine(members.read("liveness.onnx")))
+            graphs.append(fuzz_inputs.Genuine(members.read("liveness.onnx")))
     return graphs
 
 
@@ -98,11 +99,11 @@ def graph(graphs) -> bytes:
 
 @pytest.mark.parametrize("form", [0, 1])
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=fuzz.st.data())
+@given(data=fuzz_inputs.st.data())
 def test_a_changed_graph_is_sound_or_refused(graphs, form, data):
     graph = graphs[form]
     try:
-        onnx_graph.check(data.draw(fuzz.changed_graph(graph)), 16)
+        onnx_graph.check(data.draw(fuzz_inputs.changed_graph(graph)), 16)
     except onnx_graph.GraphError as error:
         assert "\n" not in str(error)
 
@@ -291,7 +292,8 @@ def packed(path, graph: bytes, details: bytes, kind: int = zipfile.ZIP_STORED, a
 
 def memory_of(code: str, *arguments) -> tuple[str, int]:
     """What the code prints in a process of its own, and how many MB more than before it took at most."""
-    frame = (f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'benchmarks')!r}]\nimport fuzz, livenessnet, crops\n"
+    frame = (f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'benchmarks')!r}]\n"
+             "import fuzz, livenessnet\nfrom capture import crops\n"
              f"from pathlib import Path\nbefore = fuzz.peak_mb()\n{code}\nprint(round(fuzz.peak_mb() - before))")
     done = subprocess.run([sys.executable, "-c", frame, *map(str, arguments)], capture_output=True, text=True,
                           timeout=60)
@@ -367,7 +369,7 @@ def test_an_hdf5_model_cannot_name_code_to_run(tmp_path, monkeypatch):
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path, trace = tmp_path / "liveness.model", tmp_path / "was here"
-    data = fuzz.genuine_hdf5(tmp_path)[0]
+    data = fuzz_inputs.genuine_hdf5(tmp_path)[0]
     path.write_bytes(data)
     with h5py.File(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
@@ -422,7 +424,7 @@ def test_a_pickle_cannot_double_what_it_means_with_every_byte(tmp_path, doubled)
 def test_encoders_of_every_protocol_are_far_from_the_limits():
     import pickletools
 
-    for data in fuzz.genuine_encoders():
+    for data in fuzz_inputs.genuine_encoders():
         names = [(operation.name, argument) for operation, argument, _ in pickletools.genops(data)]
         assert 2 * sum(name.endswith("GET") for name, _ in names) <= livenessnet.REFERENCE_LIMIT
         assert all(20 * argument < livenessnet.MEMO_LIMIT for name, argument in names if name.endswith("PUT"))
@@ -458,7 +460,7 @@ READ = "crop = crops.read(Path(sys.argv[1])); print(crop if crop is None else cr
 
 
 def encoded(suffix: str) -> bytes:
-    return cv2.imencode(suffix, fuzz.picture_of())[1].tobytes()
+    return cv2.imencode(suffix, fuzz_inputs.picture_of())[1].tobytes()
 
 
 def huge_png() -> bytes:
@@ -513,7 +515,7 @@ def test_pictures_of_every_kind_are_read(tmp_path, suffix):
     (b'inside="0.0', b'inside="9.0'), (b":0.10000:", b":0.1000::"),
 ])
 def test_a_crop_whose_notes_make_no_sense_is_read_as_another_tools(tmp_path, old, new):
-    data = fuzz.genuine_crop(tmp_path)
+    data = fuzz_inputs.genuine_crop(tmp_path)
     changed, at = bytearray(data[:8]), 8
     while at < len(data):
         size = struct.unpack(">I", data[at : at + 4])[0]
