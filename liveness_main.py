@@ -37,6 +37,7 @@ os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 LOG_FILE = "AuthenticationInfo.log"
 GREETING = "Welcome. Please look at the camera."
 NO_VERDICT = 3
+LAST_WORDS_S = 1.0
 STATUS = {AUTHORIZED: 0, UNAUTHORIZED: 1, CHECKING: NO_VERDICT}
 
 
@@ -206,9 +207,10 @@ def answer(source, outcome: "Outcome", args: argparse.Namespace) -> int:
 
 def leave(status: int) -> NoReturn:
     """End the process, though a thread may still be opening something: if that is within OpenCV when OpenCV is taken
-    down, the process would abort instead."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    down, the process would abort instead. Whoever holds up the last words does not hold up the status for long."""
+    words = threading.Thread(target=lambda: (sys.stdout.flush(), sys.stderr.flush()), daemon=True)
+    words.start()
+    words.join(LAST_WORDS_S)
     if threading.active_count() > 1:
         os._exit(status)
     sys.exit(status)
