@@ -25,8 +25,10 @@ from alerting.settings import (
     load_settings,
 )
 
-__all__ = ["LOGGER", "AlarmSettings", "Alerts", "EmailSettings", "IncidentsSettings", "LocationSettings", "LockSettings",
-           "Settings", "SettingsError", "VoiceSettings", "load_settings", "log_to", "test_alerts"]
+__all__ = [
+    "LOGGER", "AlarmSettings", "Alerts", "EmailSettings", "IncidentsSettings", "LocationSettings", "LockSettings",
+    "Settings", "SettingsError", "VoiceSettings", "load_settings", "log_to", "test_alerts",
+]
 
 
 def test_alerts(settings: Settings, voice: bool = True, lock: bool = True, email: bool = True) -> int:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from alerts import Alerts
-from authenticator import Authenticator, Look
 from alerting.incident import CHALLENGE, REPLAY
 from alerting.log_file import LOGGER
+from alerts import Alerts
+from authenticator import Authenticator, Look
 from verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
 from video_source import SourceError
 

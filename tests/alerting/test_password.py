@@ -12,7 +12,15 @@ import keyring
 import pytest
 from alerts_parts import picture, wait_for
 from keyring.backend import KeyringBackend
-from mail_parts import PASSWORD, USERNAME, MailServer, guards, mail_settings, mail_state, make_certificate  # noqa: F401
+from mail_parts import (  # noqa: F401
+    PASSWORD,
+    USERNAME,
+    MailServer,
+    guards_fixture,
+    mail_settings,
+    mail_state,
+    make_certificate,
+)
 
 import alerts
 from alerting import password, reporter
@@ -103,10 +111,12 @@ def test_environment_that_holds_no_text_is_refused_without_a_letter(monkeypatch)
     assert "nkohl" not in str(caught.value) and "gr" not in str(caught.value)
 
 
-@pytest.mark.parametrize("secret", ["correct horse  battery", "pässwörd", "пароль-42", "a&b<c>\"d'", "p%/+x y", "日本語日本語"])
+@pytest.mark.parametrize("secret", [
+    "correct horse  battery", "pässwörd", "пароль-42", "a&b<c>\"d'", "p%/+x y", "日本語日本語"])
 def test_no_form_of_the_password_is_told(secret):
     data = secret.encode()
-    for echo in (secret, secret.upper(), data.decode("latin-1"), secret.encode("latin-1", "replace").decode("utf-8", "replace"),
+    for echo in (secret, secret.upper(), data.decode("latin-1"),
+                 secret.encode("latin-1", "replace").decode("utf-8", "replace"),
                  base64.b64encode(data).decode(), base64.b64encode(b"\0me\0" + data).decode(), repr(secret)[1:-1],
                  secret.encode("ascii", "backslashreplace").decode(), " ".join(secret.split())):
         told = without_password(f"535 no: {echo}, sorry", secret)

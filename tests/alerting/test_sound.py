@@ -28,7 +28,7 @@ def has_library(name: str) -> bool:
 
 def has_pyaudio() -> bool:
     try:
-        import pyaudio    # noqa: F401
+        import pyaudio  # noqa: F401
     except ImportError:
         return False
     return True
@@ -231,6 +231,7 @@ def test_process_that_answers_with_something_else_costs_one_sentence(tmp_path, m
 
 def test_process_sees_none_of_our_modules_by_accident():
     """A driver that imports a module called as one of ours must get its own."""
-    code = f"import runpy; runpy.run_path({str(sound.PROCESS)!r}); import sys; print([n for n in sys.modules if 'alerting' in n])"
+    code = (f"import runpy, sys; runpy.run_path({str(sound.PROCESS)!r})\n"
+            "print([name for name in sys.modules if 'alerting' in name])")
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
