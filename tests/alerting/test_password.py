@@ -92,7 +92,8 @@ def test_mail_says_that_it_waits_for_the_keyring_asks_it_once_and_leaves_when_it
 
 @pytest.mark.parametrize("answer, kind, told", [
     (RuntimeError("secret"), MailDelayed, "RuntimeError"), (OSError("secret"), MailDelayed, "OSError"),
-    (SystemExit("secret"), MailDelayed, "SystemExit"), (ImportError("secret", name="dbus"), MailRefused, "without dbus, which is not installed"),
+    (SystemExit("secret"), MailDelayed, "SystemExit"),
+    (ImportError("secret", name="dbus"), MailRefused, "without dbus, which is not installed"),
     ("", MailRefused, "keyring set liveness-authentication owner@example.com"),
     ("nul\0secret", MailRefused, "not valid text"), ("caf\udce9secret", MailRefused, "not valid text")])
 def test_keyring_that_fails_says_why_without_a_secret(keys, answer, kind, told):
