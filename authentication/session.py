@@ -4,7 +4,10 @@
     outcome.look.state
 """
 
+import contextlib
 import logging
+import queue
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("liveness.authentication")
 
+# At its end the session waits so long for whoever holds up what it has to say.
+LAST_WORDS_S = 1.0
 # How fast the displayed frames/s follow: the mean of about this long.
 PACE_S = 1.0
 
@@ -83,28 +88,53 @@ def watch(source, found: Iterator[tuple], authenticator: Authenticator, conseque
     Raises SourceError when the camera is lost for too long, WindowError when the screen is.
     """
     look, time_s, ended = None, 0.0, True
-    acting = _Acting(source.name, authenticator, consequences, aloud=not ending.once)
     showing = _Showing(source, consequences, window, recorder) if recorder or window else None
-    for index, time_s, frame, faces in found:
-        if source.live and source.lost_s > ending.camera_timeout_s:
-            raise SourceError(f"{source.name}: no picture for {ending.camera_timeout_s:g} s (--camera-timeout); "
-                              "is it still connected?")
-        look = authenticator.judge(time_s, frame, faces)
-        acting.act(time_s, frame, look)
-        quit_ = showing is not None and not showing.show(index, time_s, frame, look)
-        late = ending.timeout_s and time_s >= ending.timeout_s
-        if quit_ or stop.asked or late or (ending.once and look.state != CHECKING):
-            ended = False
-            break
+    with contextlib.closing(_Words()) as words:
+        acting = _Acting(source.name, authenticator, consequences, None if ending.once else words)
+        for index, time_s, frame, faces in found:
+            if source.live and source.lost_s > ending.camera_timeout_s:
+                raise SourceError(f"{source.name}: no picture for {ending.camera_timeout_s:g} s (--camera-timeout); "
+                                  "is it still connected?")
+            look = authenticator.judge(time_s, frame, faces)
+            acting.act(time_s, frame, look)
+            quit_ = showing is not None and not showing.show(index, time_s, frame, look)
+            late = ending.timeout_s and time_s >= ending.timeout_s
+            if quit_ or stop.asked or late or (ending.once and look.state != CHECKING):
+                ended = False
+                break
     return Outcome(look, time_s, acting.why_undecided(), ended)
 
 
-class _Acting:
-    """Brings about what each verdict leads to, and only then tells of it. aloud: on standard output, too."""
+class _Words:
+    """Says lines on standard output, in a thread: a full pipe, Ctrl-S, or text that is being selected in a window of
+    Windows may hold them up for as long as somebody likes."""
 
-    def __init__(self, source: str, authenticator: Authenticator, consequences: Consequences, aloud: bool):
+    def __init__(self):
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def say(self, line: str) -> None:
+        if not self._thread:
+            self._thread = threading.Thread(target=self._run, name="words", daemon=True)
+            self._thread.start()
+        self._lines.put(line)
+
+    def close(self) -> None:
+        self._lines.put(None)
+        if self._thread:
+            self._thread.join(LAST_WORDS_S)
+
+    def _run(self) -> None:
+        while (line := self._lines.get()) is not None:
+            print(line, flush=True)
+
+
+class _Acting:
+    """Brings about what each verdict leads to, and only then tells of it: to the log, and in words, if any."""
+
+    def __init__(self, source: str, authenticator: Authenticator, consequences: Consequences, words: _Words | None):
         self._source, self._authenticator, self._consequences = source, authenticator, consequences
-        self._aloud = aloud
+        self._words = words
         self._state = CHECKING
         self._greeted, self._reported = None, None      # the visits that were last authorized and reported
         self._decided, self._frames, self._with_faces, self._dark = False, 0, 0, 0
@@ -127,8 +157,8 @@ class _Acting:
         if look.state != self._state:
             self._state = look.state
             log.info("%s at %.2f s of %s", look.state, time_s, self._source)
-            if look.state != CHECKING and self._aloud:
-                print(f"{self._source}: {look.state} after {time_s:.2f} s", flush=True)
+            if look.state != CHECKING and self._words:
+                self._words.say(f"{self._source}: {look.state} after {time_s:.2f} s")
         self._decided = self._decided or look.state != CHECKING
         self._frames += frame is not None
         self._with_faces += len(look.faces) > 0

@@ -91,7 +91,7 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
             frames += source.length or len(decoded(Path(video)))
             began, cpu_began = time.perf_counter(), time.process_time()
             found = look_for_faces(source, detector)
-            watch(source, found, Authenticator(network, Verdict()), guard, None, None, Ending(), NeverStop)
+            watch(source, found, Authenticator(judges(network), Verdict()), guard, None, None, Ending(), NeverStop)
             wall_s += time.perf_counter() - began
             cpu_s += time.process_time() - cpu_began
     guard.close()
@@ -137,6 +137,14 @@ def ours(model: str, encoder: str):
 
     cv2.setNumThreads(1)
     return livenessnet.load(model, encoder), FaceDetector(WEIGHTS)
+
+
+def judges(network):
+    """LivenessNet and the witness, as liveness_main.py asks them."""
+    from anti_spoofing import Witness
+    from authentication.scoring import Scorer
+
+    return Scorer(network, Witness())
 
 
 def ours_gather(video: str, skip: str) -> dict:
@@ -282,7 +290,7 @@ def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
         for n in range(count):
             y, x = 360 * (n // 4) + 20, 320 * (n % 4)
             picture[y : y + 320, x : x + 320] = tile
-        authenticator = Authenticator(network, Verdict())
+        authenticator = Authenticator(judges(network), Verdict())
         find_ms, judge_ms = [], []
         for n in range(30):
             began = time.thread_time()
@@ -312,7 +320,7 @@ def ours_sizes(video: str, model: str, encoder: str) -> list[dict]:
             for frame in frames:
                 writer.write(cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC))
             writer.release()
-            authenticator = Authenticator(network, Verdict())
+            authenticator = Authenticator(judges(network), Verdict())
             spent = {"decode_ms": [], "find_ms": [], "judge_ms": []}
             capture = cv2.VideoCapture(str(scaled))
             for n in range(len(frames)):

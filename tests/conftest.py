@@ -106,6 +106,17 @@ def run(tmp_path):
 
 
 @pytest.fixture
+def watch(run, trained):
+    """Run liveness_main.py on a video with the trained model, without window and voice."""
+
+    def start(source, *options, **kwargs):
+        return run("liveness_main.py", "--model", trained.model, "--le", trained.le, "--detector", WEIGHTS,
+                   "--source", source, "--no-display", "--no-voice", *options, **kwargs)
+
+    return start
+
+
+@pytest.fixture
 def write_video(tmp_path):
     """write_video(frames, "name.mp4"): a video file of these frames at 30 frames/s."""
 

@@ -15,6 +15,7 @@ import gather_examples
 import livenessnet
 import train
 from authentication.authenticator import Authenticator, find
+from authentication.scoring import Scorer
 from authentication.session import score_rows
 from authentication.verdict import Verdict
 from capture import crops
@@ -143,7 +144,7 @@ def test_the_frame_loop_gives_what_one_frame_after_the_other_gives(run, sample, 
         with (tmp_path / "scores.csv").open(newline="") as file:
             rows = list(csv.reader(file))[1:]
 
-        authenticator, expected = Authenticator(network, Verdict()), []
+        authenticator, expected = Authenticator(Scorer(network, None), Verdict()), []
         capture, index = cv2.VideoCapture(str(video)), 0
         while (read := capture.read())[0]:
             time_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
