@@ -70,8 +70,8 @@ class Camera:
     live = True
     length = None
 
-    def __init__(self, address: int | Path | str, name: str, stem: str, width: int | None = None, height: int | None = None,
-                 fps: float | None = None, patience: Patience = Patience()):
+    def __init__(self, address: int | Path | str, name: str, stem: str, width: int | None = None,
+                 height: int | None = None, fps: float | None = None, patience: Patience = Patience()):
         self.name = name
         self.stem = f"{stem}-{datetime.now(timezone.utc):%Y%m%dT%H%M%S}"
         self._patience = patience

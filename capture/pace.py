@@ -29,12 +29,14 @@ def measure(packets: cv2.VideoCapture) -> Pace:
     return Pace((count - 1) / (last - first) if last > first else None, count, not grabbed)
 
 
-def agreed(announced_fps: float | None, announced_count: int | None, pace: Pace | None) -> tuple[float | None, int | None]:
+def agreed(
+    announced_fps: float | None, announced_count: int | None, pace: Pace | None
+) -> tuple[float | None, int | None]:
     """Frames per second and number of frames by both, None where neither knows. pace: None if it was not measured."""
     if pace is None:
         return announced_fps, announced_count
     if pace.fps is None or announced_fps and abs(announced_fps / pace.fps - 1) < NEAR:
-        return announced_fps, announced_count or (pace.count if pace.whole else None)
+        return announced_fps, announced_count or (pace.whole and pace.count) or None
     if pace.whole:
         return pace.fps, pace.count
     # Most containers hold how long they last, and the count was worked out from that.

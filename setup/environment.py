@@ -11,7 +11,13 @@ import sys
 from pathlib import Path
 
 from setup.system_packages import (
-    has_ensurepip, install, install_command, last_line, needed_packages, os_release, package_manager,
+    has_ensurepip,
+    install,
+    install_command,
+    last_line,
+    needed_packages,
+    os_release,
+    package_manager,
 )
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from conftest import WEIGHTS
 
-from capture import crops
 import gather_examples
 import livenessnet
 import train
-from capture.ahead import Ahead, spread
 from authenticator import Authenticator, find
+from capture import crops
+from capture.ahead import Ahead, spread
+from capture.opening import open_source
 from face_detector import FaceDetector, cut
 from session import score_rows
 from verdict import Verdict
-from capture.opening import open_source
 
 
 def wait_until(condition) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, WEIGHTS
 
-from training import sample_video
-from storage.downloads import sha256_of
-from face_detector import FaceDetector
 from capture.opening import open_source
+from face_detector import FaceDetector
+from storage.downloads import sha256_of
+from training import sample_video
 
 
 def run_script(folder):
