@@ -150,7 +150,7 @@ class Gathering:
         detector, turn, number = self._free.get(), None, index // self._skip
         try:
             faces = detector.detect(frame)
-            if number & (number - 1) == 0:      # 0, 1, 2, 4, 8 ...: a few of any recording
+            if number < 8 or number & (number - 1) == 0:    # 0 to 8, 16, 32 ...: a few of any recording
                 turn = turn_of(detector, frame)
         finally:
             self._free.put(detector)

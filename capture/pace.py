@@ -19,10 +19,10 @@ class Pace:
     whole: bool
 
 
-def measure(packets: cv2.VideoCapture) -> Pace:
-    """packets: a file opened with CAP_PROP_FORMAT -1, from its start."""
+def measure(packets: cv2.VideoCapture, most: int = MOST_PACKETS) -> Pace:
+    """packets: a file opened with CAP_PROP_FORMAT -1, from its start, of which so many are read at most."""
     first, last, count = float("inf"), float("-inf"), 0
-    while (grabbed := packets.grab()) and count < MOST_PACKETS:
+    while (grabbed := packets.grab()) and count < most:
         # Not in order: some frames are made from later ones.
         stamp = packets.get(cv2.CAP_PROP_POS_MSEC) / 1000
         first, last, count = min(first, stamp), max(last, stamp), count + 1
@@ -30,11 +30,9 @@ def measure(packets: cv2.VideoCapture) -> Pace:
 
 
 def agreed(
-    announced_fps: float | None, announced_count: int | None, pace: Pace | None
+    announced_fps: float | None, announced_count: int | None, pace: Pace
 ) -> tuple[float | None, int | None]:
-    """Frames per second and number of frames by both, None where neither knows. pace: None if it was not measured."""
-    if pace is None:
-        return announced_fps, announced_count
+    """Frames per second and number of frames by both, None where neither knows."""
     if pace.fps is None or announced_fps and abs(announced_fps / pace.fps - 1) < NEAR:
         return announced_fps, announced_count or (pace.whole and pace.count) or None
     if pace.whole:
