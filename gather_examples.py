@@ -21,6 +21,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 # NumPy's algebra starts a thread for each core and spends 20 to 60 ms on it; nothing here multiplies matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -30,6 +31,7 @@ os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 
+from anti_spoofing import Witness, WitnessError, WitnessMissing  # noqa: E402
 from capture import crops  # noqa: E402
 from capture.address import shown  # noqa: E402
 from capture.ahead import spread  # noqa: E402
@@ -37,7 +39,7 @@ from capture.opening import open_source  # noqa: E402
 from capture.source import SourceError  # noqa: E402
 from capture.stills import Stills  # noqa: E402
 from face_detector import CROP_MARGIN, UPRIGHT, DetectorError, FaceDetector, cut, turn_of  # noqa: E402
-from options import Parser, at_least_one, fail, positive, share  # noqa: E402
+from options import Parser, at_least_one, fail, make_words_safe, positive, share  # noqa: E402
 
 # Frames are worked on by a thread for each processor, up to so many: then the decoder is the slowest.
 MOST_WORKERS = 8
@@ -65,19 +67,21 @@ REASONS = {
 
 
 def main(argv: list[str] | None = None) -> int:
+    make_words_safe()
     args = parse(argv)
     try:
         # OpenCV's own threads would only be in the way of the workers.
         cv2.setNumThreads(1)
         workers = min(cv2.getNumberOfCPUs(), MOST_WORKERS)
         detectors = [FaceDetector(args.detector, args.confidence) for _ in range(workers)]
+        lookers = [Looker(detector, witness) for detector, witness in zip(detectors, witnesses(workers))]
         with open_source(args.input) as source:
             if args.seconds and not source.live:
                 raise SourceError(f"--seconds is for cameras and streams; {source.name} ends by itself")
             # A folder holds few frames that were chosen already, such as the ten of an incident.
             skip = args.skip or (1 if isinstance(source, Stills) else 16)
-            counts = gather(source, detectors, args.output, skip, args.seconds)
-    except (SourceError, DetectorError) as error:
+            counts = gather(source, lookers, args.output, skip, args.seconds)
+    except (SourceError, DetectorError, WitnessError) as error:
         return fail(str(error))
     except OSError as error:
         return fail(f"{args.output}: cannot be written ({error.strerror}); choose another --output")
@@ -99,16 +103,32 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def gather(source, detectors: list[FaceDetector], folder: Path, skip: int, seconds: float | None) -> Counter:
+class Looker(NamedTuple):
+    """What one thread works with; neither can be shared. witness: None where it cannot be had."""
+
+    detector: FaceDetector
+    witness: Witness | None
+
+
+def witnesses(count: int) -> list[Witness | None]:
+    """So many, or as many times None and a line about it. Raises WitnessError."""
+    try:
+        return [Witness() for _ in range(count)]
+    except WitnessMissing as missing:
+        print(f"{missing}; train.py will ask it about the crops, which show it less", file=sys.stderr)
+        return [None] * count
+
+
+def gather(source, lookers: list[Looker], folder: Path, skip: int, seconds: float | None) -> Counter:
     """Write the crop of every frame with exactly one face; returns how many frames went which way.
 
-    detectors: one for each thread that is to work; a detector cannot be shared.
+    lookers: one for each thread that is to work.
     Raises SourceError, and keeps nothing, if the faces lie on their side or stand on their head.
     """
     from tqdm import tqdm
 
     folder.mkdir(parents=True, exist_ok=True)
-    gathering = Gathering(source, detectors, folder, skip)
+    gathering = Gathering(source, lookers, folder, skip)
     total = math.ceil(source.length / skip) if source.length else None
     frames = pictures(source, skip)
     if seconds:
@@ -116,7 +136,7 @@ def gather(source, detectors: list[FaceDetector], folder: Path, skip: int, secon
     # Ctrl-C is how a recording from the camera ends: the crops that are begun are written whole, and counted.
     with (
         contextlib.suppress(KeyboardInterrupt),
-        contextlib.closing(spread(gathering.extract, frames, len(detectors))) as steps,
+        contextlib.closing(spread(gathering.extract, frames, len(lookers))) as steps,
     ):
         # disable=None: no bar where nobody watches, in a log file or a pipe.
         for _ in tqdm(steps, total=total, unit="frame", desc=source.name, disable=None):
@@ -133,36 +153,42 @@ class Gathering:
     """One recording's crops in the making. outcomes: "kept", or one of REASONS; written: the crops; turns: which way
     up some of the frames are, see turn_of()."""
 
-    def __init__(self, source, detectors: list[FaceDetector], folder: Path, skip: int):
+    def __init__(self, source, lookers: list[Looker], folder: Path, skip: int):
         self.outcomes: list[str] = []
         self.written: list[Path] = []
         self.turns: list[int] = []
         self._folder, self._skip = folder, skip
         self._fingerprint = source.fingerprint()
         self._recording = crops.recording_for(folder, source.stem, self._fingerprint)
-        self._free: queue.SimpleQueue[FaceDetector] = queue.SimpleQueue()
-        for detector in detectors:
-            self._free.put(detector)
+        self._free: queue.SimpleQueue[Looker] = queue.SimpleQueue()
+        for looker in lookers:
+            self._free.put(looker)
 
     def extract(self, item: tuple[int, float, np.ndarray]) -> None:
         """Write the crop of one frame, if it is fit. Many threads may be here. Raises OSError."""
-        index, time_s, frame = item
-        detector, turn, number = self._free.get(), None, index // self._skip
+        looker = self._free.get()
         try:
-            faces = detector.detect(frame)
-            if number < 8 or number & (number - 1) == 0:    # 0 to 8, 16, 32 ...: a few of any recording
-                turn = turn_of(detector, frame)
+            self.outcomes.append(self._extract(looker, *item) or "kept")
         finally:
-            self._free.put(detector)
-        self.turns.extend([] if turn is None else [turn])
+            self._free.put(looker)
+
+    def _extract(self, looker: Looker, index: int, time_s: float, frame: np.ndarray) -> str:
+        """Returns why the frame gives no crop, one of REASONS, or ""."""
+        faces = looker.detector.detect(frame)
+        number = index // self._skip
+        if number < 8 or number & (number - 1) == 0:    # 0 to 8, 16, 32 ...: a few of any recording
+            turn = turn_of(looker.detector, frame)
+            self.turns.extend([] if turn is None else [turn])
         reason = unfit(frame, faces)
         if not reason and crops.path_of(self._folder, self._recording, index).exists():
             reason = "already there"
         if not reason:
             picture, inside = cut(frame, faces[0, :4])
-            crop = crops.Crop(picture, self._recording, index, self._fingerprint, time_s, CROP_MARGIN, tuple(inside))
+            word = looker.witness.look(frame, faces[0, :4]) if looker.witness else None
+            crop = crops.Crop(
+                picture, self._recording, index, self._fingerprint, time_s, CROP_MARGIN, tuple(inside), word)
             self.written.append(crops.write(self._folder, crop))
-        self.outcomes.append(reason or "kept")
+        return reason
 
 
 def lying(turns: list[int]) -> tuple[str, str] | None:

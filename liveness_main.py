@@ -11,24 +11,23 @@ configuration, camera that cannot be opened or is lost; 3 (--once) no verdict in
 
 import argparse
 import contextlib
-import functools
-import gc
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from options import Parser, at_least_one, fail, positive, share
-from verdict import AUTHORIZED, CHECKING, LOOSEST, STRICTEST, UNAUTHORIZED, Verdict
+from authentication.interruption import Stop, interruption
+from authentication.opening import Opening, SourceOptions
+from authentication.verdict import AUTHORIZED, CHECKING, LOOSEST, STRICTEST, UNAUTHORIZED, Verdict
+from options import Parser, at_least_one, fail, make_words_safe, positive, share
 
-# The rest is imported as the start needs it: what takes long in OpenCV is begun first, in threads (see Parts), and
+# The rest is imported as the start needs it: what takes long in OpenCV is begun first, in threads (see Opening), and
 # Python reads the other modules meanwhile.
 if TYPE_CHECKING:
     import alerts
-    from authenticator import Look
+    from authentication.recorder import Recorder
+    from authentication.session import Outcome
 
 # NumPy's algebra starts a thread for each core and spends 20 to 60 ms on it; nothing here multiplies matrices.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -39,8 +38,6 @@ LOG_FILE = "AuthenticationInfo.log"
 GREETING = "Welcome. Please look at the camera."
 NO_VERDICT = 3
 STATUS = {AUTHORIZED: 0, UNAUTHORIZED: 1, CHECKING: NO_VERDICT}
-# What ends the program as quitting does; which of them there are depends on the system.
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 class OptionsError(Exception):
@@ -48,31 +45,40 @@ class OptionsError(Exception):
 
 
 def main(argv: list[str] | None = None) -> int:
+    make_words_safe()
     args = parse(argv)
     with interruption() as stop:
         try:
             return run(args, stop)
         except KeyboardInterrupt:   # before the first frame
             return NO_VERDICT if args.once else 0
+        except Exception:           # a fault of ours: Python's own status for it, 1, would say "unauthorized"
+            import traceback
+
+            traceback.print_exc()
+            return 2
 
 
-def run(args: argparse.Namespace, stop: "Stop") -> int:
-    """Start opening the parts, and meanwhile read the settings and open the log."""
-    parts = None if args.test_alerts else Parts(args)
+def run(args: argparse.Namespace, stop: Stop) -> int:
+    """Begin to open source and detector, and meanwhile read the settings and open the log."""
+    opening = None
+    if not args.test_alerts:
+        source = SourceOptions(args.source, args.width, args.height, args.fps)
+        opening = Opening(source, args.detector, args.confidence)
     import logging
 
     import alerts
-    from log_file import LOGGER, log_to
+    from alerts import LOGGER, log_to
 
-    with log_to(Path(LOG_FILE)):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(log_to(Path(LOG_FILE)))
         try:
             settings = alerts.load_settings(args.alerts)
             if args.test_alerts:
                 return alerts.test_alerts(
                     settings, voice=not args.no_voice, lock=not args.no_lock, email=not args.no_email
                 )
-            with contextlib.ExitStack() as stack:
-                return authenticate(args, settings, parts, stop, stack)
+            return authenticate(args, settings, opening, stop, stack)
         except user_errors() as error:
             logging.getLogger(LOGGER).error("%s", error)
             return fail(str(error))
@@ -81,27 +87,32 @@ def run(args: argparse.Namespace, stop: "Stop") -> int:
 def user_errors() -> tuple[type[Exception], ...]:
     """Those whose messages say what to do. Asked only once something is raised: most runs draw nothing."""
     from alerts import SettingsError
-    from display import DisplayError
+    from anti_spoofing import WitnessError
+    from authentication.recorder import RecordingError
+    from authentication.window import WindowError
+    from capture.source import SourceError
     from face_detector import DetectorError
     from livenessnet import ModelError
-    from capture.source import SourceError
 
-    return SettingsError, DetectorError, DisplayError, OptionsError, SourceError, ModelError
+    return (SettingsError, DetectorError, RecordingError, WindowError, OptionsError, SourceError, ModelError,
+            WitnessError)
 
 
-def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "Parts", stop: "Stop",
+def authenticate(args: argparse.Namespace, settings: "alerts.Settings", opening: Opening, stop: Stop,
                  stack: contextlib.ExitStack) -> int:
     """Set up the parts, watch until the end, report."""
     from alerts import Alerts
-    from authenticator import Authenticator
+    from authentication.authenticator import Authenticator
+    from authentication.scoring import Scorer
+    from authentication.session import Ending, log, watch
     from livenessnet import load
-    from session import Ending, log, watch
 
     # In this thread: one more, on two cores, only holds up the one that looks for faces, for which all wait.
     network = load(args.model, args.le)
-    source = stack.enter_context(parts.source())
-    found = parts.found(source)
+    source = stack.enter_context(opening.source())
+    found = opening.found(source)
     stack.callback(found.close)
+    scorer = Scorer(network, witness_of(opening, log), every_frame=source.stills)
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
     guard = Alerts(
@@ -109,154 +120,101 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", parts: "
         voice=not args.no_voice, lock=not args.no_lock, email=not args.no_email,
     )
     stack.callback(guard.close)
-    window = None
+    window = recorder = None
     if not args.no_display:
-        from display import Window
+        from authentication.window import Window
 
-        window = Window()
+        window = Window(lambda: end_without_screen(stack, recorder))
         stack.callback(window.close)
     challenge = None
     if args.challenge:
-        from challenge import Challenge
+        from authentication.challenge import Challenge
 
         challenge = Challenge(args.challenge)
-    authenticator = Authenticator(network, Verdict(args.false_pass, args.false_lock), challenge)
+    authenticator = Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge)
 
     stop.gently()
-    recorder = None
     # Last of all: from here on its files are finished, whatever happens.
     if args.output or args.scores:
-        from display import Recorder
+        from authentication.recorder import Recorder
 
         recorder = Recorder(args.output, args.scores, source.fps, source.live)
     ending = Ending(args.once, args.timeout, args.camera_timeout)
     try:
         log.info("watching %s with %s", source.name, args.model)
         guard.say(GREETING)
-        look, time_s = watch(source, found, authenticator, guard, window, recorder, ending, stop)
+        outcome = watch(source, found, authenticator, guard, window, recorder, ending, stop)
     finally:
         log.info("finished")
         if recorder:
             recorder.close()
-    return answer(source.name, look, time_s, args.json) if args.once else 0
+    return answer(source, outcome, args)
 
 
-def answer(source: str, look: "Look | None", time_s: float, as_json: bool) -> int:
-    """Print the gate's answer on one line and return its status."""
-    from session import tell
+def witness_of(opening: Opening, log):
+    """The anti-spoofing network; None, and a line about it, where it cannot be had: LivenessNet decides alone then."""
+    from anti_spoofing import WitnessMissing
 
+    try:
+        return opening.witness()
+    except WitnessMissing as missing:
+        log.warning("without the anti-spoofing network: %s", missing)
+        print(f"{missing}; until then LivenessNet decides alone", file=sys.stderr)
+        return None
+
+
+def end_without_screen(stack: contextlib.ExitStack, recorder: "Recorder | None") -> NoReturn:
+    """The screen has gone, in the middle of the loop, and the window's toolkit with it: bring all else to its end."""
+    from authentication.recorder import RecordingError
+    from authentication.session import log
+
+    problem = "the screen is gone, and so is its window; start again, or add --no-display"
+    log.error("%s", problem)
+    try:
+        if recorder:
+            recorder.close()
+    except RecordingError as error:
+        problem = f"{error}; {problem}"
+    stack.close()
+    status = fail(problem)
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def answer(source, outcome: "Outcome", args: argparse.Namespace) -> int:
+    """Print the gate's answer on one line, or why a file came to none; returns the status."""
+    undecided = f"{source.name}: no verdict: {outcome.why_undecided}"
+    if not args.once:
+        if outcome.why_undecided and outcome.ended and not source.live:
+            print(undecided, flush=True)
+        return 0
+    look, time_s = outcome.look, outcome.time_s
     state = look.state if look else CHECKING
-    if as_json:
+    if args.json:
         import json
 
         verdict = None if state == CHECKING else state
         score = round(look.score, 4) if verdict else None
-        tell(json.dumps({"verdict": verdict, "score": score, "time_s": round(time_s, 2), "source": source}))
+        print(json.dumps({"verdict": verdict, "score": score, "time_s": round(time_s, 2), "source": source.name}),
+              flush=True)
     elif state == CHECKING:
-        print(f"{source}: no verdict", file=sys.stderr)
+        print(undecided, file=sys.stderr)
     else:
-        tell(f"{source}: {state} after {time_s:.2f} s")
+        print(f"{source.name}: {state} after {time_s:.2f} s", flush=True)
     return STATUS[state]
 
 
-class Parts:
-    """Source and detector, which are opened at the same time, and a file's first frames, in which faces are looked
-    for as soon as both are open: OpenCV lets go of Python's lock, so the threads really run beside each other and
-    beside Python's imports.
-    """
-
-    def __init__(self, args: argparse.Namespace):
-        # What an import makes is there to stay: to search it for garbage takes a tenth of the time.
-        gc.disable()
-        try:
-            self._open(args)
-        finally:
-            gc.freeze()
-            gc.enable()
-
-    def _open(self, args: argparse.Namespace) -> None:
-        """Begin with each as soon as what it needs is imported."""
-        import cv2
-
-        # A thread for each frame's few milliseconds costs a third more of the processor's time than it gains.
-        cv2.setNumThreads(1)
-        from capture.opening import open_source
-
-        self._open_source = functools.partial(open_source, args.source, args.width, args.height, args.fps)
-        # macOS asks whether the program may use the camera, and does so in the main thread alone.
-        in_main_thread = sys.platform == "darwin" and args.source.isdecimal()
-        self._source = None if in_main_thread else Background(self._open_source)
-        from face_detector import FaceDetector
-
-        self._detector = Background(FaceDetector, args.detector, args.confidence)
-        self._found = None if in_main_thread else Background(lambda: self._look(self._source.result()))
-
-    def source(self):
-        """The source, once it is open. Raises SourceError."""
-        return self._source.result() if self._source else self._open_source()
-
-    def found(self, source):
-        """The source's frames with their faces, once the detector is open. Raises DetectorError."""
-        return self._found.result() if self._found else self._look(source)
-
-    def _look(self, source):
-        from authenticator import look_for_faces
-
-        return look_for_faces(source, self._detector.result())
+def leave(status: int) -> NoReturn:
+    """End the process, though a thread may still be opening something: if that is within OpenCV when OpenCV is taken
+    down, the process would abort instead."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() > 1:
+        os._exit(status)
+    sys.exit(status)
 
 
-class Background:
-    """A call in a thread of its own, which does not keep the program from ending."""
-
-    def __init__(self, call: Callable, *args):
-        self._call, self._args = call, args
-        self._value, self._error = None, None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def result(self):
-        """Wait for what the call returns, or raise what it raised."""
-        self._thread.join()
-        if self._error:
-            raise self._error
-        return self._value
-
-    def _run(self) -> None:
-        try:
-            self._value = self._call(*self._args)
-        except BaseException as error:  # whatever it is, it belongs to whoever waits for the result
-            self._error = error
-
-
-class Stop:
-    """What Ctrl-C and its kind do: break off at once at first, and end after the frame at hand once it is gentle."""
-
-    def __init__(self):
-        self.asked, self._gentle = False, False
-
-    def gently(self) -> None:
-        self._gentle = True
-
-    def __call__(self, *_) -> None:
-        """As a signal handler."""
-        self.asked = True
-        if not self._gentle:
-            raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def interruption() -> Iterator[Stop]:
-    """Route the signals that ask a program to end to one Stop, until the block is left."""
-    stop = Stop()
-    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-    # Started with nohup, a program is not to hear of the terminal's end.
-    before = {number: signal.signal(number, stop) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
+# --- Options ---
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
@@ -323,23 +281,42 @@ def refuse_unseen_prompts(args: argparse.Namespace, settings: "alerts.Settings",
 
 
 def refuse_overwriting(args: argparse.Namespace) -> None:
-    """A slip of the hand must not cost the user's own video or model."""
-    inputs = {Path(p).resolve() for p in (args.source, args.model, args.le, args.alerts) if p}
-    for option, file in (("--output", args.output), ("--scores", args.scores)):
-        if file and file.resolve() in inputs:
+    """A slip of the hand must not cost the user's own video or model, under whatever name."""
+    outputs = [(option, file) for option, file in (("--output", args.output), ("--scores", args.scores)) if file]
+    read = [Path(name) for name in (_path_of(args.source), args.model, args.le, args.alerts, LOG_FILE) if name]
+    for option, file in outputs:
+        if any(_is_same(file, other) for other in read):
             raise OptionsError(f"{option} {file}: that is what is read; choose another file")
-    if args.output and args.scores and args.output.resolve() == args.scores.resolve():
+        folder = Path(os.path.dirname(os.path.realpath(file)))
+        if file.exists() and (_is_same(folder, _path_of(args.source)) or _is_same(folder, args.detector)):
+            raise OptionsError(f"{option} {file}: its folder is what is read; choose another file")
+    if len(outputs) == 2 and (_is_same(args.output, args.scores) or _spelt(args.output) == _spelt(args.scores)):
         raise OptionsError(f"--output and --scores are both {args.output}; choose two files")
 
 
-def leave(status: int) -> NoReturn:
-    """End the process, though a thread may still be opening something: if that is within OpenCV when OpenCV is taken
-    down, the process would abort instead."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if threading.active_count() > 1:
-        os._exit(status)
-    sys.exit(status)
+def _path_of(source: str) -> str:
+    """The file that a source names, by its path or its address."""
+    if source.startswith("file:"):
+        from urllib.parse import urlsplit
+        from urllib.request import url2pathname
+
+        return url2pathname(urlsplit(source).path)
+    return source
+
+
+def _is_same(one: Path, other: Path | str) -> bool:
+    """Is it one file, under two names, by a link, or on a disk that does not tell small letters from capitals?"""
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):   # one is not there; a name that no system takes
+        return False
+
+
+def _spelt(path: Path) -> str:
+    """As the least particular disks take a name: without small letters and capitals or ways to write an accent."""
+    import unicodedata
+
+    return unicodedata.normalize("NFKC", os.path.realpath(path).casefold())
 
 
 if __name__ == "__main__":

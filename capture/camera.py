@@ -67,7 +67,7 @@ class Camera:
     On macOS the first opening must happen in the main thread, where the system asks for permission.
     """
 
-    live = True
+    live, stills = True, False
     length = None
 
     def __init__(self, address: int | Path | str, name: str, stem: str, width: int | None = None,

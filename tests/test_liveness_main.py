@@ -18,13 +18,12 @@ from conftest import ROOT, WEIGHTS, assert_one_line, born_with
 from sklearn.preprocessing import LabelEncoder
 
 import alerts
-import authenticator
-import incident
+from alerting import incident
 import liveness_main
 import livenessnet
-import session
-import verdict
-from capture import opening
+from capture import opening as capture_opening
+from authentication import authenticator, opening, session, verdict
+from authentication.interruption import Stop
 
 HEADER = ["frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict"]
 
@@ -240,10 +239,8 @@ def test_started_with_nohup_it_outlives_its_terminal(long_run):
 def test_macos_is_asked_for_the_camera_in_the_main_thread(monkeypatch, platform, main):
     threads = []
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(opening, "open_source", lambda *_: threads.append(threading.current_thread()))
-    parts = liveness_main.Parts(SimpleNamespace(
-        model="m", le="l", detector="d", confidence=0.5, source="0", width=None, height=None, fps=None))
-    parts.source()
+    monkeypatch.setattr(capture_opening, "open_source", lambda *_: threads.append(threading.current_thread()))
+    opening.Opening(opening.SourceOptions("0"), "d", 0.5).source()
     assert [thread is threading.main_thread() for thread in threads] == [main]
 
 
@@ -354,7 +351,7 @@ livenessnet.load = late"""
 def test_faces_are_looked_for_while_the_network_is_being_read(trained, sample, tmp_path):
     """As many as there is room for, and no more; then all frames are judged, each with its own faces."""
     change = """
-import authenticator
+from authentication import authenticator
 load, detect, found = livenessnet.load, face_detector.FaceDetector.detect, []
 face_detector.FaceDetector.detect = lambda self, frame: [found.append(1), detect(self, frame)][1]
 def late(*files):
@@ -374,8 +371,8 @@ livenessnet.load = late"""
 def test_the_answer_does_not_wait_for_the_frame_in_the_making(trained, sample, tmp_path):
     """In which a face is being looked for when the verdict falls. The program's end does wait for it."""
     change = """
-import session
-detect, tell, begun, answered = face_detector.FaceDetector.detect, session.tell, [], threading.Event()
+import builtins
+detect, tell, begun, answered = face_detector.FaceDetector.detect, print, [], threading.Event()
 def slow(self, frame):
     begun.append(1)
     if len(begun) > 15:
@@ -383,10 +380,11 @@ def slow(self, frame):
             print("kept waiting")
         time.sleep(0.3)
     return detect(self, frame)
-def told(line):
-    tell(line)
-    answered.set()
-face_detector.FaceDetector.detect, session.tell = slow, told
+def told(*words, **how):
+    tell(*words, **how)
+    if "authorized" in str(words):
+        answered.set()
+face_detector.FaceDetector.detect, builtins.print = slow, told
 main = liveness_main.main
 def once(argv):
     status = main([*argv, "--once"])
@@ -460,9 +458,9 @@ def test_a_failed_challenge_is_reported_when_the_face_has_long_gone(detector, tr
     network = livenessnet.load(trained.model, trained.le)
     judge = authenticator.Authenticator(network, verdict.Verdict(), Failed())
     found = authenticator.look_for_faces(source, detector)
-    look, _ = session.watch(
-        source, found, judge, guard, None, None, session.Ending(once=True), liveness_main.Stop()
-    )
+    look = session.watch(
+        source, found, judge, guard, None, None, session.Ending(once=True), Stop()
+    ).look
     assert look.state == "unauthorized"
     guard.close()
     (record,) = (tmp_path / "incidents").glob("*/incident.json")

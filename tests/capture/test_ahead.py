@@ -14,13 +14,13 @@ from conftest import WEIGHTS
 import gather_examples
 import livenessnet
 import train
-from authenticator import Authenticator, find
+from authentication.authenticator import Authenticator, find
+from authentication.session import score_rows
+from authentication.verdict import Verdict
 from capture import crops
 from capture.ahead import Ahead, spread
 from capture.opening import open_source
 from face_detector import FaceDetector, cut
-from session import score_rows
-from verdict import Verdict
 
 
 def wait_until(condition) -> None:
@@ -191,7 +191,7 @@ def test_ctrl_c_keeps_and_counts_the_crops_that_are_begun(sample, tmp_path, monk
 @pytest.mark.parametrize("name", ["ours_loop", "ours_stages", "ours_gather_stages"])
 def test_the_benchmark_can_still_measure_what_it_says(name, run, sample, trained, tmp_path):
     rest = [tmp_path] if name == "ours_gather_stages" else [trained.model, trained.le]
-    done = run("tests/benchmark_parts.py", name, sample.real, *rest)
+    done = run("benchmarks/benchmark_parts.py", name, sample.real, *rest)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert all(value > 0 for value in figures.values()), figures
@@ -201,7 +201,7 @@ def test_the_bare_script_looks_at_as_many_frames_as_a_first_verdict_takes(run, s
     graph = tmp_path / "liveness.onnx"
     with zipfile.ZipFile(trained.model) as members:
         graph.write_bytes(members.read("liveness.onnx"))
-    bare = run("tests/bare_start.py", sample.real, next(WEIGHTS.glob("*.onnx")), graph, train.INPUT_SIZE)
+    bare = run("benchmarks/bare_start.py", sample.real, next(WEIGHTS.glob("*.onnx")), graph, train.INPUT_SIZE)
     assert bare.returncode == 0, bare.stderr
     done = run("liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS, "--source", sample.real,
                "--once", "--json", "--no-display", "--no-voice")

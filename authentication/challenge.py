@@ -1,0 +1,311 @@
+"""Challenge the face: random head turns that neither a photo nor a recording can follow.
+
+    challenge = Challenge(turns=2)
+    state = challenge.update(time_s, faces, verdict.state)      # every frame
+    challenge.prompt                                            # what to show now
+    challenge.sentence                                          # what to say now, "" for nothing new
+
+After the passive evidence says live, the user is asked for so many turns of the head, each from a frontal
+pose back to a frontal pose. `update` returns the authenticator's state: checking until all were made, then
+authorized; unauthorized as soon as the passive verdict is, or after two failed rounds. There is no clock, no
+camera and no OpenCV in here: time, faces and the passive state come in, prompts and a state go out.
+
+A round fails at the wrong turn, at a turn before it was asked for, at a second face, at a jump to another
+face, at a loss of the face, or when the passive verdict turns to unauthorized. Failed rounds are remembered
+for ten minutes, even if the face goes away. A turn that does not come in time costs nothing but time: the
+next round comes later, and has one turn more, so that waiting for a sequence that suits a recording does not
+pay.
+
+What chance has a replay? A photo cannot turn (see pose.py). A recording of turns has to show the right
+ones at the right moments. Give it the moments for nothing; then it has 2**-N a round, the order being drawn
+anew each time:
+
+    N    a round    within 2 rounds,       until it passes, on average    rounds until
+                    before an incident     rounds       incidents         it is even odds
+    1    50 %       75 %                   2            0.3               1
+    2    25 %       44 %                   4            1.3               3
+    3    12.5 %     23 %                   8            3.3               6
+
+One that stands still at each prompt that does not suit it, and so fails at none, is asked for N, N + 1, ...
+N + 4 turns: within these five rounds it has passed with 70, 41 or 22 % for N = 1, 2, 3; after that, with
+1/32, 1/64 or 1/128 a minute. A recording that runs on at its own pace passed with 46, 23 and 10 % before an
+incident (simulated). Somebody who plays the right clip at each prompt passes: a challenge proves that what is
+before the camera can answer, not that it is flesh.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from authentication.pose import FRONTAL, LEAST_SURE, NARROWEST, TURNED, pose
+from authentication.prompts import AHEAD, BACK, LEFT, PASSED, PAUSE, RIGHT, SENTENCES, TEXTS, Prompt
+from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
+
+WAITING, READY, TURNING, BARRED = "waiting", "ready", "turning", "barred"
+ROUND = (READY, TURNING, BACK)      # phases in which a round can fail
+
+# Held for so long, so that neither a glitch of one frame counts nor half a movement.
+AHEAD_S, TURN_HOLD_S, BACK_HOLD_S = 0.5, 0.15, 0.2
+# Nobody has heard or seen a prompt and turned by 40 degrees sooner: reaction takes 0.2 s, the movement as
+# much.
+REACTION_S = 0.3
+# Between a frontal pose and the prompt, drawn anew each time: a recording cannot know when to turn.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.3, 1.2
+
+# One and the same face. Live heads moved by up to 0.06 of their box's longer side from one frame to the next
+# at 30 frames/s (1.8 a second), and grew or shrank by up to 7 %; another face is somewhere else or of another
+# size.
+JUMP, JUMP_A_SECOND, LONGEST_STEP_S, RESIZE = 0.3, 3.0, 0.1, 1.5
+LOST_S = 0.3
+# A second face for longer than the glitch that changes no verdict.
+CROWD_S = 0.1
+
+ROUNDS = 2                  # so many failed ones are an unauthorized
+FORGET_S = 600.0            # after which failed rounds and unanswered prompts are forgotten
+RETRY_S = 2.0               # before the next round, to read and hear why; doubled by each prompt not answered
+LONGEST_RETRY_S = 60.0      # somebody who works at the computer must not be asked on and on
+MOST_EXTRA_TURNS = 4
+PASSED_SHOWN_S = 2.0
+CROWD, LOST, SWAPPED = "One face only, please", "Stay in view", "Stay in view, without a jump"
+EARLY, WRONG, NO_ANSWER = "Wait for the prompt", "That was the wrong way", "No turn was seen"
+
+
+def draw_turns(count: int) -> list[str]:
+    """So many turns, each left or right by the toss of a coin that nobody can foresee."""
+    import secrets
+
+    return [secrets.choice((LEFT, RIGHT)) for _ in range(count)]
+
+
+def draw_pause() -> float:
+    """Seconds between a frontal pose and the prompt."""
+    import secrets
+
+    return SHORTEST_PAUSE_S + (LONGEST_PAUSE_S - SHORTEST_PAUSE_S) * secrets.randbelow(1000) / 999
+
+
+class Challenge:
+    """Asks for turns of the head, and tells from the faces that are seen whether they were made.
+
+    turns: how many, 1 or more. limit_s: seconds for a turn, and again for the way back.
+    draw_turns, draw_pause: as the functions of that name; tests know beforehand what they draw.
+    state: CHECKING, AUTHORIZED or UNAUTHORIZED. sentence: to be spoken now, "" for nothing new.
+    prompt: what to show now, None for nothing.
+    visit: counts up whenever a verdict of this class no longer holds, so that the next one is news.
+    """
+
+    def __init__(self, turns: int, limit_s: float = 4.0, draw_turns: Callable[[int], list[str]] = draw_turns,
+                 draw_pause: Callable[[], float] = draw_pause):
+        self._turns, self._limit_s = turns, limit_s
+        self._draw_turns, self._draw_pause = draw_turns, draw_pause
+        self._failed: list[float] = []          # when rounds failed
+        self._unanswered: list[float] = []      # when prompts ran out of time
+        self._last: np.ndarray | None = None    # the face that is followed, as last seen
+        self._last_s = self._now = 0.0
+        self._crowd, self._ahead, self._answer = _Span(), _Span(), _Span()
+        self._turned = {LEFT: _Span(), RIGHT: _Span()}
+        self._usual, self._usual_frames = np.zeros(2), 0        # aspect and confidence of the frontal face
+        self._order: list[str] = []             # the turns of this round
+        self._done = 0                          # so many of them were made
+        self._reason = ""                       # why there is another round
+        self._phase, self._since, self._until = WAITING, 0.0, 0.0
+        self._asked = False
+        self.visit, self.sentence, self.state = 0, "", CHECKING
+
+    def update(self, time_s: float, faces: np.ndarray, passive: str) -> str:
+        """Take in a frame and return the state.
+
+        time_s: when it was taken, in seconds, never falling. faces: float (N, 15) as FaceDetector.detect
+        gives them, of a picture that is not mirrored. passive: Verdict's state after this frame.
+        """
+        self._now, self.sentence, self._asked = time_s, "", passive == AUTHORIZED
+        self._failed = [then for then in self._failed if time_s - then < FORGET_S]
+        self._unanswered = [then for then in self._unanswered if time_s - then < FORGET_S]
+        if self._phase == BARRED:
+            if passive == CHECKING:     # whoever was barred has gone
+                self._wait()
+        elif passive != AUTHORIZED:
+            self._lose(LOST)
+        else:
+            face = self._follow(faces)
+            if face is not None:
+                self._step(face)
+        own = {PASSED: AUTHORIZED, BARRED: UNAUTHORIZED}.get(self._phase, CHECKING)
+        self.state = UNAUTHORIZED if passive == UNAUTHORIZED else own
+        return self.state
+
+    @property
+    def prompt(self) -> Prompt | None:
+        """What to show now; None where there is nothing to ask for."""
+        if not self._asked or self._phase == BARRED:
+            return None
+        left = min(1.0, max(0.0, (self._until - self._now) / (self._until - self._since or 1.0)))
+        if self._phase == PASSED:
+            return self._prompt(PASSED) if left else None
+        if self._phase == TURNING:
+            return self._prompt(self._order[self._done], left=left)
+        if self._phase == BACK:
+            return self._prompt(BACK, left=left)
+        if self._phase == WAITING and self._now < self._until:
+            return self._prompt(PAUSE, self._reason, left)
+        return self._prompt(AHEAD, CROWD if self._crowd.since is not None else None)
+
+    def _prompt(self, kind: str, text: str | None = None, left: float | None = None) -> Prompt:
+        return Prompt(kind, text or TEXTS[kind], left, self._done, len(self._order) or self._next_length())
+
+    # --- one and the same face ---
+
+    def _follow(self, faces: np.ndarray) -> np.ndarray | None:
+        """The face that was followed so far; None where it cannot be seen."""
+        if self._last is not None and self._now - self._last_s > LOST_S:
+            self._lose(LOST)
+        if not len(faces):
+            self._break_spans()
+            return None
+        if self._crowd.lasts(self._now, len(faces) > 1) > CROWD_S and self._phase in ROUND:
+            self._lose(CROWD)
+        if self._last is None:
+            face = faces[np.argmax(faces[:, 2] * faces[:, 3])]
+        else:
+            face = min(faces, key=self._distance)
+            if not self._may_be(face):
+                self._lose(SWAPPED)
+        self._last, self._last_s = face, self._now
+        return face if self._phase != BARRED else None
+
+    def _distance(self, face: np.ndarray) -> float:
+        """From where the face was last, in its box's longer side."""
+        middles = [(f[0] + f[2] / 2, f[1] + f[3] / 2) for f in (self._last, face)]
+        return math.dist(*middles) / max(self._last[2:4].max(), 1.0)
+
+    def _may_be(self, face: np.ndarray) -> bool:
+        """Whether a head can have come from where it was last to where this one is."""
+        resize = face[2:4].max() / max(self._last[2:4].max(), 1.0)
+        # However long it was out of sight, it was not away to fetch a photo: that is what LOST_S is for.
+        reach = JUMP + JUMP_A_SECOND * min(self._now - self._last_s, LONGEST_STEP_S)
+        return self._distance(face) <= reach and 1 / RESIZE <= resize <= RESIZE
+
+    def _lose(self, reason: str) -> None:
+        """It is no longer sure to be the same live face: a round fails, a pass is over, all begins anew."""
+        self._last = None
+        if self._phase in ROUND:
+            self._fail(reason)
+        elif self._phase == PASSED:
+            self._wait()
+        self._break_spans()
+
+    def _break_spans(self) -> None:
+        for span in (self._ahead, self._answer, *self._turned.values()):
+            span.since = None
+
+    # --- the steps of a round ---
+
+    def _step(self, face: np.ndarray) -> None:
+        """Take in the face of this frame."""
+        yaw = pose(face)
+        ahead_s = self._ahead.lasts(self._now, abs(yaw) <= FRONTAL)
+        turned = None
+        for side, amount in ((LEFT, yaw), (RIGHT, -yaw)):
+            if self._turned[side].lasts(self._now, amount >= TURNED) >= TURN_HOLD_S:
+                turned = side
+        look = np.array([face[2] / max(face[3], 1.0), face[14]])
+        if self._phase in (WAITING, READY) and self._ahead.since is not None:
+            self._learn(look)
+        if self._phase == WAITING:
+            if self._now >= self._until and ahead_s >= AHEAD_S and self._crowd.since is None:
+                self._order, self._done = self._draw_turns(self._next_length()), 0
+                self._enter(READY, self._draw_pause())
+        elif self._phase == READY:
+            self._await_moment(turned)
+        elif self._phase == TURNING:
+            self._await_turn(turned, look)
+        elif self._phase == BACK:
+            self._await_return(turned, ahead_s)
+
+    def _learn(self, look: np.ndarray) -> None:
+        """What the frontal face looks like: its mean over this frontal pose."""
+        if self._ahead.since == self._now:
+            self._usual_frames = 0
+        self._usual_frames += 1
+        self._usual = self._usual + (look - self._usual) / self._usual_frames
+
+    def _await_moment(self, turned: str | None) -> None:
+        if turned:
+            self._fail(EARLY)
+        elif self._now >= self._until and self._ahead.since is not None:
+            self._answer.since = None
+            self._enter(TURNING, self._limit_s)
+            self.sentence = SENTENCES[self._order[self._done]]
+        elif self._now >= self._until + self._limit_s:
+            self._run_out()
+
+    def _await_turn(self, turned: str | None, look: np.ndarray) -> None:
+        side = self._order[self._done]
+        began = self._turned[side].since
+        # The wrong turn is one whatever it looks like; the right one has to look like a head's.
+        like_a_head = (look >= self._usual * (NARROWEST, LEAST_SURE)).all()
+        answer_s = self._answer.lasts(self._now, began is not None and like_a_head)
+        if turned and turned != side:
+            self._fail(WRONG)
+        elif turned and began - self._since < REACTION_S:
+            self._fail(EARLY)
+        elif answer_s >= TURN_HOLD_S:
+            self._enter(BACK, self._limit_s)
+            self.sentence = SENTENCES[BACK]
+        elif self._now >= self._until:
+            self._run_out()
+
+    def _await_return(self, turned: str | None, ahead_s: float) -> None:
+        if turned and turned != self._order[self._done]:
+            self._fail(WRONG)
+        elif ahead_s >= BACK_HOLD_S:
+            self._done += 1
+            if self._done == len(self._order):
+                self._failed, self._unanswered = [], []
+                self._enter(PASSED, PASSED_SHOWN_S)
+            else:
+                self._enter(READY, self._draw_pause())
+        elif self._now >= self._until:
+            self._run_out()
+
+    def _fail(self, reason: str) -> None:
+        self._failed.append(self._now)
+        if len(self._failed) < ROUNDS:
+            self._wait(RETRY_S, reason)
+        else:
+            self._failed = []
+            self._enter(BARRED, 0)
+
+    def _run_out(self) -> None:
+        self._unanswered.append(self._now)
+        self._wait(min(RETRY_S * 2 ** (len(self._unanswered) - 1), LONGEST_RETRY_S), NO_ANSWER)
+
+    def _wait(self, pause_s: float = 0.0, reason: str = "") -> None:
+        """Ask for nothing yet."""
+        if self._phase in (PASSED, BARRED):
+            self.visit += 1
+        self._order, self._done, self._reason, self.sentence = [], 0, reason, reason
+        self._enter(WAITING, pause_s)
+
+    def _enter(self, phase: str, lasts_s: float) -> None:
+        self._phase, self._since, self._until = phase, self._now, self._now + lasts_s
+
+    def _next_length(self) -> int:
+        return self._turns + min(len(self._unanswered), MOST_EXTRA_TURNS)
+
+
+class _Span:
+    """For how long something has been true without a break."""
+
+    def __init__(self):
+        self.since: float | None = None
+
+    def lasts(self, now: float, true: bool) -> float:
+        """Seconds; -1 where it is not true."""
+        if not true:
+            self.since = None
+            return -1.0
+        if self.since is None:
+            self.since = now
+        return now - self.since

@@ -1,0 +1,227 @@
+"""A session before one camera or file: look, act on a verdict, show, until something ends it.
+
+    outcome = watch(source, found, authenticator, consequences, window, recorder, Ending(once=True), stop)
+    outcome.look.state
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+from authentication.authenticator import Authenticator, Look
+from authentication.verdict import AUTHORIZED, CHALLENGE, CHECKING, REPLAY, UNAUTHORIZED
+from capture.source import SourceError
+
+# Most runs show and record nothing: imported where something is drawn.
+if TYPE_CHECKING:
+    from authentication.recorder import Recorder
+    from authentication.view import View
+    from authentication.window import Window
+
+log = logging.getLogger("liveness.authentication")
+
+# How fast the displayed frames/s follow: the mean of about this long.
+PACE_S = 1.0
+
+
+class Consequences(Protocol):
+    """What a verdict leads to. No method may wait for a disk, a sound or a network, or raise."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether another unauthorized face would be acted on now."""
+
+    @property
+    def status(self) -> str:
+        """What was done about the last unauthorized face, in a few words; "" for nothing yet."""
+
+    def say(self, text: str, overtake: bool = False) -> None:
+        """Speak a sentence, with `overtake` before those that wait."""
+
+    def authorized(self, score: float) -> None:
+        """Welcome a user; called once per visit. score: p_real, 0 to 1."""
+
+    def unauthorized(self, snapshot: np.ndarray, evidence: list[np.ndarray], score: float, source: str,
+                     reason: str) -> bool:
+        """Act on an unauthorized face. snapshot: uint8 BGR, the box drawn. evidence: raw frames, oldest first; all
+        pictures are given away. score: p_real, 0 to 1. reason: REPLAY or CHALLENGE."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What ends a session, beside the end of its file and a wish to quit: times in seconds, None for never.
+
+    once: the first verdict. timeout_s: so much of the video. camera_timeout_s: no picture for so long, an error.
+    """
+
+    once: bool = False
+    timeout_s: float | None = None
+    camera_timeout_s: float = 300.0
+
+
+class Outcome(NamedTuple):
+    """look: the last one, None without any. time_s: its time. why_undecided: why there was no verdict at all, in a
+    few words, "" where there was one. ended: the source did, before anybody wished it."""
+
+    look: Look | None
+    time_s: float
+    why_undecided: str
+    ended: bool
+
+
+def watch(source, found: Iterator[tuple], authenticator: Authenticator, consequences: Consequences,
+          window: "Window | None", recorder: "Recorder | None", ending: Ending, stop) -> Outcome:
+    """The frame loop.
+
+    found: what look_for_faces() returned for the source. Left open: to close it is to wait for the frame in the
+        making, and the answer is not to wait for that.
+    stop: the session ends after the frame at hand once stop.asked is true.
+    Raises SourceError when the camera is lost for too long, WindowError when the screen is.
+    """
+    look, time_s, ended = None, 0.0, True
+    acting = _Acting(source.name, authenticator, consequences, aloud=not ending.once)
+    showing = _Showing(source, consequences, window, recorder) if recorder or window else None
+    for index, time_s, frame, faces in found:
+        if source.live and source.lost_s > ending.camera_timeout_s:
+            raise SourceError(f"{source.name}: no picture for {ending.camera_timeout_s:g} s (--camera-timeout); "
+                              "is it still connected?")
+        look = authenticator.judge(time_s, frame, faces)
+        acting.act(time_s, frame, look)
+        quit_ = showing is not None and not showing.show(index, time_s, frame, look)
+        late = ending.timeout_s and time_s >= ending.timeout_s
+        if quit_ or stop.asked or late or (ending.once and look.state != CHECKING):
+            ended = False
+            break
+    return Outcome(look, time_s, acting.why_undecided(), ended)
+
+
+class _Acting:
+    """Brings about what each verdict leads to, and only then tells of it. aloud: on standard output, too."""
+
+    def __init__(self, source: str, authenticator: Authenticator, consequences: Consequences, aloud: bool):
+        self._source, self._authenticator, self._consequences = source, authenticator, consequences
+        self._aloud = aloud
+        self._state = CHECKING
+        self._greeted, self._reported = None, None      # the visits that were last authorized and reported
+        self._decided, self._frames, self._with_faces, self._dark = False, 0, 0, 0
+
+    def act(self, time_s: float, frame: np.ndarray | None, look: Look) -> None:
+        # Asked again while it lasts: a visit that began within the cool-down is reported after it.
+        if (look.state == UNAUTHORIZED and self._reported != look.visit and self._consequences.ready
+                and _is_reportable(frame, look)):
+            self._reported = look.visit
+            reason = CHALLENGE if look.challenged else REPLAY
+            self._consequences.unauthorized(
+                _snapshot(frame, look), self._authenticator.evidence(), look.score, self._source, reason)
+        if look.state == AUTHORIZED and self._greeted != look.visit:
+            self._greeted = look.visit
+            self._consequences.authorized(look.score)
+        if look.sentence:
+            # A prompt that came late would be worse than none.
+            self._consequences.say(look.sentence, overtake=True)
+            log.info("challenge: %s", look.sentence)
+        if look.state != self._state:
+            self._state = look.state
+            log.info("%s at %.2f s of %s", look.state, time_s, self._source)
+            if look.state != CHECKING and self._aloud:
+                print(f"{self._source}: {look.state} after {time_s:.2f} s", flush=True)
+        self._decided = self._decided or look.state != CHECKING
+        self._frames += frame is not None
+        self._with_faces += len(look.faces) > 0
+        self._dark += look.dark
+
+    def why_undecided(self) -> str:
+        if self._decided:
+            return ""
+        if self._with_faces:
+            return "the face was not seen for long enough, or not clearly enough"
+        if self._dark and 2 * self._dark >= self._frames:
+            return "too dark to see a face"
+        return "no face was seen"
+
+
+def _is_reportable(frame: np.ndarray | None, look: Look) -> bool:
+    """Whether there is a face to show, or none is needed: a challenge can fail by the face's going away."""
+    return frame is not None and (len(look.faces) > 0 or look.challenged)
+
+
+def _snapshot(frame: np.ndarray, look: Look) -> np.ndarray:
+    """A copy of the frame with the box on it; without, where drawing fails: the lock does not wait for a picture."""
+    try:
+        from authentication.drawing import annotate
+        from authentication.view import View, banner
+
+        return annotate(frame, View(
+            look.faces[:, :4], look.state, None if look.challenged else look.score,
+            banner=banner(look.state, CHALLENGE) if look.challenged else ""))
+    except Exception:       # whatever it is, it comes after the consequences
+        log.exception("the snapshot is kept without its box")
+        return frame.copy()
+
+
+class _Showing:
+    """Shows and records what each frame came to."""
+
+    def __init__(self, source, consequences: Consequences, window: "Window | None", recorder: "Recorder | None"):
+        from authentication.tracks import SmoothBoxes
+
+        self._source, self._consequences, self._window, self._recorder = source, consequences, window, recorder
+        self._boxes, self._pace = SmoothBoxes(), _Pace()
+        self._picture: np.ndarray | None = None
+        self._began = time.monotonic()
+
+    def show(self, index: int, time_s: float, frame: np.ndarray | None, look: Look) -> bool:
+        """False once the user has quit. Raises WindowError."""
+        live = self._source.live
+        trouble = self._source.trouble if live else ""
+        # A camera that is merely slow goes on showing its last picture.
+        self._picture = frame if frame is not None or trouble else self._picture
+        view = _what_to_show(look, self._boxes.update(time_s, look.faces), trouble, self._consequences.status)
+        if self._recorder:
+            self._recorder.put(time_s, self._picture, view, score_rows(index, time_s, look))
+        if not self._window:
+            return True
+        # A file plays at its own pace where somebody watches, and as fast as it can elsewhere.
+        wait_s = 0 if live else max(0, time_s - (time.monotonic() - self._began))
+        if frame is not None:
+            self._pace.tick()
+        view = replace(view, fps=0 if trouble else self._pace.fps)
+        return self._window.show(self._picture, view, wait_s, mirror=live)
+
+
+def _what_to_show(look: Look, boxes: np.ndarray, trouble: str, done: str) -> "View":
+    from authentication.view import View, banner
+
+    return View(
+        boxes, look.state, None if look.challenged else look.score, look.progress, banner=banner(look.state, done),
+        trouble=trouble or ("Too dark to see a face" if look.dark else ""), prompt=look.prompt,
+    )
+
+
+def score_rows(index: int, time_s: float, look: Look) -> list[tuple]:
+    """The rows of --scores for one frame."""
+    return [
+        (index, f"{time_s:.3f}", *(round(float(v)) for v in face[:4]), f"{face[14]:.4f}", f"{score:.6f}", look.state)
+        for face, score in zip(look.faces, look.scores)
+    ]
+
+
+class _Pace:
+    """Frames per second, averaged over the last PACE_S or so. fps: None before the second frame."""
+
+    def __init__(self):
+        self.fps: float | None = None
+        self._last: float | None = None
+
+    def tick(self) -> None:
+        """Another frame is here."""
+        now = time.monotonic()
+        if self._last is not None:
+            gap_s = max(now - self._last, 1e-3)
+            mean_s = gap_s if self.fps is None else 1 / self.fps
+            self.fps = 1 / (mean_s + min(1.0, gap_s / PACE_S) * (gap_s - mean_s))
+        self._last = now

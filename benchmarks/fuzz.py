@@ -1,0 +1,655 @@
+"""Feeds damaged and made-up inputs to everything that reads what came from outside.
+
+    python benchmarks/fuzz.py [--inputs 3000] [--keep FOLDER] [model hdf5 labels settings weights picture video]
+
+Property-based: Hypothesis makes each input out of genuine ones, by changing bytes, numbers, records or parts of them
+(checksums put right, so that the change gets past them), or out of the pieces that the format is made of. Each is
+handed to a process that reads it as the scripts do. Allowed is that it is used, or refused with the error that the
+reader documents, in one line. Findings are everything else: another exception, the end of the process, more than
+TIME_LIMIT_S, more memory than the target may use, a trace of code that was run.
+
+Ends with a table, status 1 if there were findings; --keep writes the inputs behind them into a folder.
+tests/test_fuzz.py runs a fast part of this in the suite.
+"""
+
+import argparse
+import collections
+import contextlib
+import io
+import json
+import math
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+TIME_LIMIT_S = 20.0
+NO_ANSWER, ENDED = "no answer", "the process ended"
+NUMBERS = [0, 1, 2, 255, 65535, 1 << 20, 1 << 27, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 40, (1 << 63) - 1]
+INTEGERS = st.one_of(st.sampled_from(NUMBERS), st.sampled_from(NUMBERS).map(lambda n: -n), st.integers(-8, 600))
+
+
+# --- Strategies ---
+
+
+@st.composite
+def damaged(draw, genuine: list[bytes], most: int = 4) -> bytes:
+    """A genuine input with a few changes of the kind that disks, networks and vandals make."""
+    data = bytearray(draw(st.sampled_from(genuine)))
+    for _ in range(draw(st.integers(1, most))):
+        at = draw(st.integers(0, len(data)))
+        change = draw(st.sampled_from(["set", "set", "number", "number", "cut", "drop", "repeat", "insert", "zeros"]))
+        size = draw(st.integers(1, 64))
+        if change == "set":
+            data[at : at + 1] = draw(st.binary(min_size=1, max_size=3))
+        elif change == "number":
+            number, order = draw(st.sampled_from(NUMBERS)), draw(st.sampled_from(["big", "little"]))
+            width = draw(st.sampled_from([2, 4, 8]))
+            data[at : at + width] = (number & (1 << 8 * width) - 1).to_bytes(width, order)
+        elif change == "cut":
+            del data[at:]
+        elif change == "drop":
+            del data[at : at + size]
+        elif change == "repeat":
+            data[at:at] = data[at : at + size]
+        elif change == "insert":
+            data[at:at] = draw(st.binary(max_size=16))
+        else:
+            data[at : at + size] = bytes(len(data[at : at + size]))
+    return bytes(data)
+
+
+def broken(genuine: list[bytes]) -> st.SearchStrategy[bytes]:
+    return st.one_of(damaged(genuine), damaged(genuine), st.binary(max_size=300))
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), INTEGERS, st.floats(), st.text(max_size=8),
+              st.sampled_from(["fake", "real"])),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=6), inner, max_size=4)),
+    max_leaves=8,
+)
+OPERATORS = ["Pad", "Resize", "Gemm", "Concat", "Slice", "If", "Loop", "LSTM", "Expand", "Tile", "ConstantOfShape",
+             "Gather", "Split", "Einsum", "Transpose", "ConvTranspose", "Flatten", "Squeeze", "Unsqueeze",
+             "NonZero", "TopK", "Range", "Where", "ScatterND", "GRU", "Attention", "MatMul", "ReduceSum",
+             "Upsample", "Softmax", "Conv", "Reshape", "MaxPool", "Add", "Mul", "Relu", "Shape", "Cast", "ReduceMean"]
+ATTRIBUTES = ["axis", "axes", "perm", "pads", "group", "strides", "dilations", "kernel_shape", "to", "auto_pad"]
+
+
+@st.composite
+def changed_graph(draw, graph: bytes) -> bytes:
+    """An ONNX model with a few nodes, shapes, names or numbers changed, and all lengths right."""
+    import onnx
+
+    model = onnx.load_from_string(graph)
+    nodes, tensors = model.graph.node, model.graph.initializer
+    names = sorted({name for node in nodes for name in [*node.input, *node.output]} | {""})
+    for _ in range(draw(st.integers(1, 4))):
+        node, tensor = draw(st.sampled_from(list(nodes))), draw(st.sampled_from(list(tensors)))
+        change = draw(st.sampled_from(["dim", "attribute", "operator", "remove", "rewire", "fewer", "type", "shorter",
+                                       "more", "input", "rank", "again", "weights", "output"]))
+        if change == "dim" and tensor.dims:
+            tensor.dims[draw(st.integers(0, len(tensor.dims) - 1))] = _int64(draw(INTEGERS))
+        elif change == "attribute" and node.attribute:
+            attribute = draw(st.sampled_from(list(node.attribute)))
+            if attribute.ints:
+                attribute.ints[draw(st.integers(0, len(attribute.ints) - 1))] = _int64(draw(INTEGERS))
+            else:
+                attribute.i = _int64(draw(INTEGERS))
+        elif change == "operator":
+            node.op_type = draw(st.sampled_from(OPERATORS))
+        elif change == "remove":
+            nodes.remove(node)
+        elif change == "rewire" and node.input:
+            node.input[draw(st.integers(0, len(node.input) - 1))] = draw(st.sampled_from(names))
+        elif change == "fewer" and node.input:
+            del node.input[draw(st.integers(0, len(node.input) - 1))]
+        elif change == "type":
+            tensor.data_type = draw(st.integers(0, 25))
+        elif change == "shorter":
+            tensor.raw_data = tensor.raw_data[: draw(st.integers(0, len(tensor.raw_data)))]
+        elif change == "more":
+            value = draw(st.one_of(INTEGERS.map(_int64), st.lists(INTEGERS.map(_int64), min_size=1, max_size=5),
+                                   st.just("SAME_UPPER"), st.just(1.5)))
+            node.attribute.append(onnx.helper.make_attribute(draw(st.sampled_from(ATTRIBUTES)), value))
+        elif change == "input":
+            side = draw(st.sampled_from(list(model.graph.input[0].type.tensor_type.shape.dim)))
+            side.dim_value = _int64(draw(INTEGERS))
+        elif change == "rank" and tensor.dims:
+            del tensor.dims[draw(st.integers(0, len(tensor.dims) - 1))]
+        elif change == "again":
+            nodes.append(node)
+        elif change == "weights":
+            value = draw(st.sampled_from([math.nan, math.inf, -3e38, 1e30]))
+            tensor.raw_data = struct.pack("<f", value) + tensor.raw_data[4:]
+        elif change == "output":
+            model.graph.output[0].name = draw(st.sampled_from(names))
+    return model.SerializeToString()
+
+
+def _int64(value: int) -> int:
+    return max(-(1 << 63), min((1 << 63) - 1, value))
+
+
+@st.composite
+def changed_archive(draw, archive: bytes) -> bytes:
+    """A model whose members say something else, packed as a zip can be packed, with sizes that may be lies."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as old:
+        graph, details = old.read("liveness.onnx"), json.loads(old.read("liveness.json"))
+    change = draw(
+        st.sampled_from(["graph", "graph", "graph", "bytes", "details", "calibration", "text", "sizes", "missing"])
+    )
+    if change == "graph":
+        graph = draw(changed_graph(graph))
+    elif change == "bytes":
+        graph = draw(damaged([graph]))
+    elif change == "details":
+        details[draw(st.sampled_from(["format", "labels", "input_size", "margin", "calibration"]))] = draw(JSON)
+    elif change == "calibration":
+        details["calibration"][draw(st.sampled_from(["scale", "reach", "offset"]))] = draw(
+            JSON | st.lists(st.floats() | st.integers(), min_size=1, max_size=6)
+        )
+    elif change == "missing":
+        del details[draw(st.sampled_from(["format", "labels", "input_size", "margin", "calibration"]))]
+    text = draw(damaged([json.dumps(details).encode()])) if change == "text" else json.dumps(details).encode()
+    packed, kind = io.BytesIO(), draw(st.sampled_from([0, 0, 8, 12, 14])) if change == "sizes" else 0
+    with zipfile.ZipFile(packed, "w", kind) as new:
+        new.writestr("liveness.onnx", graph)
+        new.writestr("liveness.json", text)
+    data = bytearray(packed.getvalue())
+    if change == "sizes":
+        for signature, offset in ((b"PK\1\2", 20), (b"PK\3\4", 18)):
+            at = data.find(signature) + offset + draw(st.sampled_from([0, 4]))
+            data[at : at + 4] = struct.pack("<I", draw(st.sampled_from(NUMBERS)) & 0xFFFFFFFF)
+    return bytes(data)
+
+
+def _pickle_pieces() -> list[bytes]:
+    admitted = [b"csklearn.preprocessing._label\nLabelEncoder\n", b"cnumpy\ndtype\n", b"cnumpy\nndarray\n",
+                b"cnumpy._core.multiarray\n_reconstruct\n", b"cnumpy._core.numeric\n_frombuffer\n",
+                b"c_codecs\nencode\n", b"ccopy_reg\n_reconstructor\n", b"c__builtin__\nobject\n"]
+    evil = [b"cos\nmkdir\n", b"cbuiltins\neval\n", b"clivenessnet\nos.mkdir\n", b"cnumpy\nf2py.os.mkdir\n"]
+    values = [b"N", b"\x88", b"I4\n", b"\x8a\x04\xff\xff\xff\x7f", b"Vfake\n", b"X\x04\0\0\0real", b"C\x04f\0\0\0",
+              b"Vclasses_\n", b"VU4\n", b"VU\n", b"VU0\n", b"VU999999999\n", b"Vlatin1\n", b"V<\n", b"(", b")",
+              b"]", b"}", b"\x8f"]
+    work = [b"R", b"b", b"\x81", b"\x92", b"t", b"\x85", b"\x86", b"\x87", b"l", b"d", b"s", b"u", b"a", b"e", b"0",
+            b"1", b"2", b"o", b"\x93", b"\x90", b"\x91", b"\x94", b"q\0", b"h\0", b"j\0\0\0\0", b"p0\n", b"g0\n",
+            b"r\xff\xff\xff\x3f", b"B\xff\xff\xff\x7f", b"\x96\xff\xff\xff\xff\xff\xff\0\0",
+            b"\x8e\xff\xff\xff\xff\xff\xff\0\0", b"\x97", b"\x98", b"\x82\1", b"Pname\n", b"Q", b"imodule\nname\n",
+            b"\x95\xff\xff\xff\xff\0\0\0\0", b"2\x86", b"h\0\x86q\0"]
+    return [*admitted, *admitted, *evil, *values, *values, *work]
+
+
+def pickles(genuine: list[bytes]) -> st.SearchStrategy[bytes]:
+    made = st.lists(st.sampled_from(_pickle_pieces()), max_size=60).map(lambda pieces: b"".join(pieces) + b".")
+    return st.one_of(damaged(genuine), damaged(genuine, 2), made, st.binary(max_size=200))
+
+
+TOML_KEYS = ["email", "location", "voice", "alarm", "lock", "incidents", "host", "port", "security", "username",
+             "sender", "recipient", "ca_file", "timeout_s", "url", "enabled", "device", "seconds", "command",
+             "cooldown_s", "password"]
+TOML_VALUES = ["true", "1", "-1", "0x7fffffffffffffffff", "9" * 5000, "1e999", "nan", "-inf", '""', '"x"', "[]",
+               '["a"]', '[""]', "[" * 2000 + "]" * 2000, "[" * 2000, "{}", "{a=" * 600, "1979-05-27T07:32:00Z",
+               '"smtp.example.com"', '"~nobody/x"', '"\\u0000"', '"a\\u0000b"', '["a\\u0000b"]', '"\\u001b[2J"',
+               '"me@example.com"', "465", "70000", "'''a\nb'''", '"http://["', '"https://x/"',
+               '"' + "a" * 3000 + '"', '"\\ud800"', '["x", 1]', "[[1]]", '"."', '"/"', "0.5", "60"]
+
+
+@st.composite
+def toml(draw) -> bytes:
+    name = st.one_of(st.sampled_from(TOML_KEYS), st.sampled_from(TOML_KEYS), st.text(max_size=5),
+                     st.just("a." * 500 + "a"), st.just('"' + "k" * 2000 + '"'))
+    line = st.one_of(
+        st.builds("{} = {}".format, name, st.sampled_from(TOML_VALUES)), name.map("[{}]".format),
+        name.map("[[{}]]".format), st.builds("{}.{} = {}".format, name, name, st.sampled_from(TOML_VALUES)),
+    )
+    return "\n".join(draw(st.lists(line, max_size=8))).encode("utf-8", "replace")
+
+
+@st.composite
+def changed_png(draw, png: bytes) -> bytes:
+    """A PNG with a chunk changed, left out or repeated, and its checksum put right."""
+    chunks, at = [], 8
+    while at < len(png):
+        size = struct.unpack(">I", png[at : at + 4])[0]
+        chunks.append((png[at + 4 : at + 8], png[at + 8 : at + 8 + size]))
+        at += 12 + size
+    kinds = [kind for kind, _ in chunks]
+    for _ in range(draw(st.integers(1, 2))):
+        which = draw(st.integers(0, len(chunks) - 1))
+        kind, body = chunks[which]
+        change = draw(st.sampled_from(["damage", "damage", "size", "text", "drop", "repeat", "kind"]))
+        if change == "damage":
+            chunks[which] = kind, draw(damaged([body], 2))
+        elif change == "size" and kind == b"IHDR":
+            chunks[which] = kind, struct.pack(">II", *draw(st.tuples(*[st.sampled_from(NUMBERS[:8])] * 2))) + body[8:]
+        elif change == "text" and b"crop:" in body:
+            value = draw(st.sampled_from([b"nan", b"inf", b"-1", b"1e999", b"", b"1:2", b"0:0:0:0:0", b"nan:0:1:1",
+                                          b"9:9:9:9", b"x" * 999]))
+            name = draw(st.sampled_from([b"margin", b"source", b"time_s", b"inside"]))
+            start = body.find(b"crop:" + name + b'="')
+            end = body.find(b'"', start + len(name) + 7)
+            chunks[which] = kind, body[:start] + b"crop:" + name + b'="' + value + body[end:]
+        elif change == "drop" and len(chunks) > 1:
+            del chunks[which]
+        elif change == "repeat":
+            chunks.insert(which, chunks[which])
+        elif change == "kind":
+            chunks[which] = draw(st.sampled_from([*kinds, b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT",
+                                                  b"PLTE"])), body
+    return png[:8] + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+@st.composite
+def changed_boxes(draw, video: bytes) -> bytes:
+    """An MP4 with numbers changed in its tables: sizes, times, durations, offsets."""
+    data = bytearray(video)
+    names = [name for name in (b"tkhd", b"mvhd", b"mdhd", b"stts", b"stsz", b"stsc", b"stco", b"mp4v", b"avc1",
+                               b"elst", b"ctts",
+                               b"stss", b"esds", b"avcC") if name in video]
+    for _ in range(draw(st.integers(1, 3))):
+        at = video.find(draw(st.sampled_from(names))) + 4 + draw(st.integers(0, 90))
+        width = draw(st.sampled_from([1, 2, 4]))
+        number = draw(st.one_of(st.sampled_from(NUMBERS), st.integers(0, 255)))
+        data[at : at + width] = (number & (1 << 8 * width) - 1).to_bytes(width, "big")
+    return bytes(data)
+
+
+# --- Genuine inputs ---
+
+
+class Genuine(bytes):
+    """Hypothesis spells out what a strategy is made of; megabytes of it help nobody."""
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bytes>"
+
+
+def genuine_models(folder: Path) -> list[bytes]:
+    """Small, untrained networks: one, and the mean of two, that also as our earlier versions wrote it."""
+    import earlier_graphs
+    import livenessnet
+
+    livenessnet.import_keras().utils.set_random_seed(1)
+    calibration = {"scale": 1.0, "reach": [0.5, 0.8, 1.35], "offset": [-0.6, 0.1, 0.3]}
+    details = {"margin": 2.7, "calibration": calibration}
+    build = livenessnet.LivenessNet.build
+    pair = livenessnet.LivenessNet.average([build(16, 16, 3, 2) for _ in range(2)])
+    archives = []
+    for model in (build(16, 16, 3, 2), pair):
+        livenessnet.save(model, folder / "genuine.model", livenessnet.LABELS, details)
+        archives.append(Genuine((folder / "genuine.model").read_bytes()))
+    return [*archives, *(Genuine(earlier_graphs.rewritten(archives[1], form))
+                         for form in (earlier_graphs.SECOND, earlier_graphs.FIRST))]
+
+
+def genuine_hdf5(folder: Path) -> list[bytes]:
+    import livenessnet
+
+    livenessnet.import_keras()
+    livenessnet.LivenessNet.build(32, 32, 3, 2).save(folder / "genuine.h5")
+    return [Genuine((folder / "genuine.h5").read_bytes())]
+
+
+def genuine_encoders() -> list[bytes]:
+    from sklearn.preprocessing import LabelEncoder
+
+    encoders = []
+    for dtype in ("<U4", ">U4", object):
+        encoder = LabelEncoder().fit(["fake", "real"])
+        encoder.classes_ = np.array(["fake", "real"], dtype)
+        encoders += [pickle.dumps(encoder, protocol) for protocol in range(6)]
+    return encoders
+
+
+def picture_of(side: int = 48) -> np.ndarray:
+    rows, columns = np.mgrid[:side, :side]
+    return np.dstack([rows * 5, columns * 5, rows ^ columns]).astype(np.uint8)
+
+
+def genuine_crop(folder: Path) -> bytes:
+    from capture import crops
+
+    crop = crops.Crop(picture_of(), "kitchen", 3, "0123456789ab", 1.5, 2.7, (0.0, 0.1, 1.0, 0.9))
+    return Genuine(crops.write(folder, crop).read_bytes())
+
+
+def genuine_pictures(folder: Path) -> list[bytes]:
+    kinds = [cv2.imencode(suffix, picture_of())[1].tobytes() for suffix in (".jpg", ".webp", ".bmp", ".tiff", ".png")]
+    return [genuine_crop(folder), *kinds]
+
+
+def genuine_videos(folder: Path) -> list[bytes]:
+    """A few frames in every container and codec that OpenCV can write, and one whose frames change size."""
+    videos = []
+    for name, code in (("v.mp4", "mp4v"), ("v.avi", "MJPG"), ("v.webm", "VP80"), ("v.mkv", "mp4v")):
+        writer = cv2.VideoWriter(str(folder / name), cv2.VideoWriter_fourcc(*code), 30, (64, 48))
+        for n in range(12):
+            writer.write(np.roll(picture_of(64)[:48], n * 4, 1))
+        writer.release()
+        videos.append(Genuine((folder / name).read_bytes()))
+    frames = [cv2.imencode(".jpg", picture_of(side))[1].tobytes() for side in (48, 48, 160, 16)]
+    return [*videos, Genuine(b"".join(frames * 3))]  # a raw MJPEG stream
+
+
+# --- Readers: each says how it went, or raises ---
+
+
+def one_line(error: Exception) -> str:
+    assert "\n" not in str(error) and len(str(error)) < 1000, f"not one line: {error!r:.200}"
+    return "refused"
+
+
+def read_model(path: Path) -> str:
+    import livenessnet
+
+    encoder = path.with_name("le.pickle")
+    if not encoder.exists():
+        encoder.write_bytes(genuine_encoders()[4])
+    try:
+        network = livenessnet.load(path, encoder)
+    except livenessnet.ModelError as error:
+        return one_line(error)
+    for faces in (1, 3):
+        scores = network.p_real(np.full((faces, network.input_size, network.input_size, 3), 90, np.uint8), 0.6)
+        assert scores.shape == (faces,) and (scores >= 0).all() and (scores <= 1).all(), scores
+    return "used"
+
+
+def read_hdf5(path: Path) -> str:
+    import livenessnet
+
+    try:
+        livenessnet._load_hdf5(path, path.read_bytes())
+    except livenessnet.ModelError as error:
+        return one_line(error)
+    return "used"
+
+
+def read_labels(path: Path) -> str:
+    import livenessnet
+
+    before = sorted(os.listdir(path.parent))
+    try:
+        assert sorted(livenessnet.read_labels(path)) == ["fake", "real"]
+        return "used"
+    except livenessnet.ModelError as error:
+        return one_line(error)
+    finally:
+        assert sorted(os.listdir(path.parent)) == before, "it made something"
+        assert not any(name in sys.modules for name in ("numpy.f2py", "sklearn")), "it imported something"
+
+
+def read_settings(path: Path) -> str:
+    import alerts
+
+    try:
+        settings = alerts.load_settings(path)
+    except alerts.SettingsError as error:
+        return one_line(error)
+    numbers = [settings.location.timeout_s, settings.alarm.seconds, settings.incidents.cooldown_s,
+               settings.email.timeout_s]
+    assert all(map(math.isfinite, numbers))
+    texts = [settings.email.host, settings.email.username, settings.alarm.device, settings.location.url,
+             *settings.lock.command]
+    assert not any("\0" in text for text in texts), "nothing outside takes a NUL"
+    return "used"
+
+
+def read_weights(path: Path) -> str:
+    from face_detector import DetectorError, FaceDetector
+    from face_detector.yunet import WEIGHTS
+
+    weights = path.with_name(WEIGHTS)
+    path.replace(weights)
+    try:
+        FaceDetector(path.parent)
+    except DetectorError as error:
+        return one_line(error)
+    return "used"
+
+
+def read_picture(path: Path) -> str:
+    from capture import crops
+
+    crop = crops.read(path)
+    if crop is None:
+        return "refused"
+    assert crop.picture.dtype == np.uint8 and crop.picture.ndim == 3 and crop.picture.shape[2] == 3
+    assert crop.time_s is None or math.isfinite(crop.time_s)
+    assert crop.margin is None or 0 < crop.margin < math.inf
+    assert len(crop.inside) == 4 and all(0 <= edge <= 1 for edge in crop.inside)
+    return "used"
+
+
+def read_video(path: Path) -> str:
+    from capture.opening import open_source
+    from capture.source import SourceError
+
+    try:
+        with open_source(str(path)) as source:
+            assert 1 <= source.fps <= 1000 and (source.length is None or source.length > 0)
+            last = -1.0
+            for index, time_s, frame in source.frames():
+                assert frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3 and frame.size
+                assert math.isfinite(time_s) and time_s >= last, f"time {time_s} after {last}"
+                assert time_s <= 60 * (index + 1), f"{time_s} s at frame {index}"
+                last = time_s
+                if index >= 200:
+                    break
+    except SourceError as error:
+        return one_line(error)
+    return "used"
+
+
+@dataclass(frozen=True)
+class Target:
+    """memory_mb: how much more than before any one input may take."""
+
+    read: Callable[[Path], str]
+    inputs: Callable[[Path], st.SearchStrategy[bytes]]
+    suffix: str
+    memory_mb: int
+    apart: bool = False  # the scripts, too, read it in a process of its own, with a time limit
+
+
+def _model_inputs(folder: Path):
+    archives = genuine_models(folder)
+    return st.one_of(damaged(archives), *[changed_archive(archive) for archive in archives * 2])
+
+
+def _picture_inputs(folder: Path):
+    crop = genuine_crop(folder)
+    return st.one_of(broken(genuine_pictures(folder)), changed_png(crop), changed_png(crop))
+
+
+def _video_inputs(folder: Path):
+    videos = genuine_videos(folder)
+    return st.one_of(broken(videos), damaged(videos, 12), changed_boxes(videos[0]))
+
+
+def _settings_inputs(folder: Path):
+    example = (ROOT / "alerts.example.toml").read_bytes()
+    return st.one_of(toml(), toml(), damaged([example]), damaged([example.replace(b"# ", b"")]),
+                     st.binary(max_size=200))
+
+
+def _weights_inputs(folder: Path):
+    from face_detector.yunet import WEIGHTS
+
+    return broken([Genuine((ROOT / "face_detector" / WEIGHTS).read_bytes())])
+
+
+TARGETS = {
+    "model": Target(read_model, _model_inputs, ".model", 300),
+    "hdf5": Target(read_hdf5, lambda folder: broken(genuine_hdf5(folder)), ".h5", 500, apart=True),
+    "labels": Target(read_labels, lambda folder: pickles(genuine_encoders()), ".pickle", 100),
+    "settings": Target(read_settings, _settings_inputs, ".toml", 100),
+    "weights": Target(read_weights, _weights_inputs, ".onnx", 100),
+    "picture": Target(read_picture, _picture_inputs, ".png", 600),
+    "video": Target(read_video, _video_inputs, ".mp4", 800),
+}
+
+
+# --- Running ---
+
+
+class Reader:
+    """A process that reads one input after another; whatever happens to it happens to it alone."""
+
+    def __init__(self, target: str):
+        self._target = target
+        self._process: subprocess.Popen | None = None
+
+    def read(self, data: bytes) -> str:
+        """ "used", "refused" or what went wrong."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, "--read", self._target], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            self._process.stdout.readline()  # it is ready: importing does not count
+        late = threading.Timer(TIME_LIMIT_S, self._process.kill)
+        late.start()
+        try:
+            self._process.stdin.write(struct.pack("<I", len(data)) + data)
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline().decode().strip()
+        except BrokenPipeError:
+            answer = ""
+        hung = not late.is_alive()
+        late.cancel()
+        if answer:
+            return answer
+        status = self._process.wait()
+        return f"{NO_ANSWER} in {TIME_LIMIT_S:g} s" if hung else f"{ENDED} with status {status}"
+
+    def close(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+
+
+def serve(target: Target) -> None:
+    """The reading process: inputs from standard input, one line for each on what was standard output."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # libraries print
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "input" + target.suffix)
+        warm_up = bytes(100)
+        path.write_bytes(warm_up)
+        target.read(path)
+        print("ready", file=answers)
+        while head := sys.stdin.buffer.read(4):
+            path.write_bytes(sys.stdin.buffer.read(*struct.unpack("<I", head)))
+            forget_peak()
+            before = peak_mb()
+            try:
+                answer = target.read(path)
+            except BaseException as error:  # the very thing that is looked for
+                answer = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
+            grown = peak_mb() - before
+            print(f"{grown:.0f} MB of memory" if grown > target.memory_mb else answer, file=answers)
+
+
+def forget_peak() -> None:
+    """Let peak_mb() begin anew, where that is possible (Linux)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had so far; 0 where the system does not say."""
+    # Linux hands the parent's peak down to a new process in ru_maxrss, but not here.
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / (1 << 10)
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def run(name: str, inputs: int, strategy: st.SearchStrategy[bytes] | None = None, keep: Path | None = None,
+        seeded: int = 0) -> tuple[collections.Counter, dict[str, bytes]]:
+    """Counts of what happened, and for each kind of finding the first input behind it."""
+    counts: collections.Counter = collections.Counter()
+    findings: dict[str, bytes] = {}
+    reader = Reader(name)
+    with tempfile.TemporaryDirectory() as folder:
+        if strategy is None:
+            strategy = TARGETS[name].inputs(Path(folder))
+
+        @seed(seeded)
+        @settings(max_examples=inputs, database=None, deadline=None, phases=[Phase.generate],
+                  suppress_health_check=list(HealthCheck))
+        @given(strategy)
+        def feed(data: bytes) -> None:
+            answer = reader.read(data)
+            if TARGETS[name].apart and answer.startswith((NO_ANSWER, ENDED)):
+                answer = "refused"
+            counts[answer if answer in ("used", "refused") else "findings"] += 1
+            if answer not in ("used", "refused"):
+                findings.setdefault(answer, data)
+
+        try:
+            feed()
+        finally:
+            reader.close()
+    if keep and findings:
+        keep.mkdir(parents=True, exist_ok=True)
+        for number, data in enumerate(findings.values()):
+            (keep / f"{name}-{number}{TARGETS[name].suffix}").write_bytes(data)
+    return counts, findings
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("targets", nargs="*", metavar="target", help=", ".join(TARGETS))
+    parser.add_argument("--inputs", type=int, default=3000, help="for each target (3000)")
+    parser.add_argument("--seed", type=int, default=0, help="another number makes other inputs (0)")
+    parser.add_argument("--keep", type=Path, help="write the inputs behind findings into this folder")
+    parser.add_argument("--read", choices=TARGETS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.read:
+        serve(TARGETS[args.read])
+        return 0
+    if unknown := set(args.targets) - TARGETS.keys():
+        parser.error(f"no such target: {', '.join(unknown)}; there are {', '.join(TARGETS)}")
+    found = False
+    print("| target | inputs | used | refused | findings | minutes |\n| --- | --- | --- | --- | --- | --- |")
+    for name in args.targets or TARGETS:
+        began = time.monotonic()
+        counts, findings = run(name, args.inputs, keep=args.keep, seeded=args.seed)
+        print(f"| {name} | {counts.total()} | {counts['used']} | {counts['refused']} | {counts['findings']} "
+              f"| {(time.monotonic() - began) / 60:.1f} |", flush=True)
+        for finding in findings:
+            print(f"  {name}: {finding}", flush=True)
+        found = found or bool(findings)
+    return int(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

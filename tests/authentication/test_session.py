@@ -1,0 +1,134 @@
+"""The frame loop on a real stream that misbehaves; what is shown is noted where the window would show it."""
+
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from camera_parts import QUICK, SOON, stream
+
+import livenessnet
+from alerts import Alerts, IncidentsSettings, LocationSettings, Settings, load_settings
+from authentication.authenticator import Authenticator, Look, look_for_faces
+from authentication.interruption import Stop
+from authentication.prompts import LEFT, SENTENCES
+from authentication.session import Ending, watch
+from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
+from capture.source import SourceError
+
+ENOUGH = 40 * SOON      # frames, or notices that there is none
+
+
+@pytest.fixture
+def parts(trained, detector, tmp_path):
+    """All that watch() takes beside source and window."""
+    alerts = Alerts(load_settings(None), tmp_path / "incidents", rehearsal=True, voice=False)
+    authenticator = Authenticator(livenessnet.load(trained.model, trained.le), Verdict())
+    yield SimpleNamespace(detector=detector, authenticator=authenticator, alerts=alerts)
+    alerts.close()
+
+
+def watch_with(parts, source, screen, ending=Ending(), stop=None):
+    found = look_for_faces(source, parts.detector)
+    return watch(source, found, parts.authenticator, parts.alerts, screen, None, ending, stop or Stop()).look
+
+
+class Screen:
+    """Stands where the window stands: quits once a story, a list of conditions on (picture, view), has come true."""
+
+    def __init__(self, *story):
+        self.story, self.shown = list(story), []
+
+    def show(self, picture, view, wait_s, mirror) -> bool:
+        assert mirror, "a camera's picture is a mirror"
+        self.shown.append((picture, view))
+        assert len(self.shown) < ENOUGH, self.story
+        if self.story[0](picture, view):
+            del self.story[0]
+        return bool(self.story)
+
+
+def test_a_stream_that_freezes_ends_the_visit_and_the_next_picture_begins_another(camera_server, parts):
+    def freeze(picture, view):
+        if view.state == AUTHORIZED:
+            camera_server.mode = "repeat"
+        return view.state == AUTHORIZED
+
+    def thaw(picture, view):
+        if view.trouble and view.state == CHECKING:
+            camera_server.mode = "run"
+            return True
+
+    screen = Screen(freeze, lambda picture, view: picture is None and "the same picture" in view.trouble, thaw,
+                    lambda picture, view: picture is not None and view.state == AUTHORIZED and not view.trouble)
+    with stream(camera_server) as source:
+        look = watch_with(parts, source, screen)
+    assert look.visit == (2, 0)
+    assert all(view.trouble for picture, view in screen.shown if picture is None), "darkened without a reason"
+
+
+def test_the_wait_for_a_lost_camera_has_an_end(camera_server, parts):
+    def stop_the_stream(*_):
+        camera_server.mode = "pause"
+
+    with stream(camera_server) as source, pytest.raises(SourceError, match="--camera-timeout"):
+        screen = Screen(stop_the_stream)
+        watch_with(parts, source, screen, Ending(camera_timeout_s=1))
+
+
+def test_a_dark_picture_is_told_and_judged_by_nobody(camera_server, parts):
+    camera_server.mode = "dark"
+    screen = Screen(lambda picture, view: "dark" in view.trouble)
+    with stream(camera_server, QUICK) as source:
+        look = watch_with(parts, source, screen)
+    assert look.state == CHECKING and not look.scores
+
+
+def test_a_wish_to_stop_is_heard_without_a_window_or_a_face(camera_server, parts):
+    stop = Stop()
+    stop.gently()
+    camera_server.mode = "dark"
+    stop(15)
+    with stream(camera_server) as source:
+        watch_with(parts, source, None, stop=stop)
+
+
+def test_a_visit_that_begins_within_the_cool_down_is_reported_after_it(tmp_path):
+    settings = replace(load_settings(None), incidents=IncidentsSettings(cooldown_s=0.4))
+    alerts = Alerts(settings, tmp_path / "incidents", rehearsal=True, voice=False)
+    face, frame = np.array([[10, 10, 40, 40, *[0] * 11]], np.float32), np.zeros((90, 120, 3), np.uint8)
+
+    def frames():
+        for number in range(16):
+            yield number, number / 20, frame
+            time.sleep(0.05)
+
+    def judge(time_s, frame, found):
+        return Look(face, [0.1], False, UNAUTHORIZED, 0.1, 1.0, (1 if time_s < 0.2 else 2, 0), False, None, "")
+
+    source = SimpleNamespace(live=False, name="file")
+    looking = ((*item, None) for item in frames())
+    judging = SimpleNamespace(judge=judge, evidence=list)
+    watch(source, looking, judging, alerts, None, None, Ending(), Stop())
+    alerts.close()
+    assert len(list((tmp_path / "incidents").glob("[0-9]*"))) == 2
+
+
+def test_before_the_first_frame_a_wish_to_stop_breaks_off():
+    with pytest.raises(KeyboardInterrupt):
+        Stop()(15)
+
+
+def test_a_prompt_overtakes_the_sentences_that_wait(monkeypatch):
+    guard = Alerts(Settings(location=LocationSettings("")), rehearsal=True, voice=False)
+    spoken = []
+    monkeypatch.setattr(guard, "say", lambda text, overtake: spoken.append((text, overtake)))
+    sentences = ["", SENTENCES[LEFT]]
+    source = SimpleNamespace(live=False, name="file")
+    looking = (item for item in [(0, 0.0, None, None), (1, 0.03, None, None)])
+    judge = SimpleNamespace(judge=lambda time_s, frame, found: Look(
+        np.empty((0, 15)), [], False, CHECKING, 0.0, 0.0, (0, 0), False, None, sentences.pop(0)))
+    watch(source, looking, judge, guard, None, None, Ending(), Stop())
+    guard.close(0)
+    assert spoken == [(SENTENCES[LEFT], True)]
