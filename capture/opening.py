@@ -12,7 +12,7 @@ import sys
 import cv2
 
 from capture.address import is_file_on_a_server, local_path, may_be_a_file, shown, stem
-from capture.pictures import SUFFIXES
+from capture.pictures import IMAGE_SUFFIXES
 from capture.source import SourceError
 from capture.video_file import VideoFile
 
@@ -46,7 +46,7 @@ def open_source(name: str, width: int | None = None, height: int | None = None, 
         raise SourceError(f"{shown(name)}: cannot be read ({error.strerror})") from None
     except (OSError, ValueError):   # among them names that no system takes
         kind = 0
-    if kind == stat.S_IFDIR or kind == stat.S_IFREG and path.suffix.lower() in SUFFIXES:
+    if kind == stat.S_IFDIR or kind == stat.S_IFREG and path.suffix.lower() in IMAGE_SUFFIXES:
         from capture.stills import Stills
 
         return Stills(path)

@@ -15,7 +15,7 @@ from anti_spoofing import View, Witness, WitnessError, WitnessMissing, view_of_c
 from capture import crops
 from capture.ahead import spread
 from capture.source import USUAL_FPS
-from capture.stills import IMAGE_SUFFIXES
+from capture.pictures import IMAGE_SUFFIXES
 from face_detector import VIEW_SIDE
 from training.simulated_replay import simulate
 
