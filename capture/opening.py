@@ -9,16 +9,10 @@ import re
 import stat
 import sys
 
-import cv2
-
 from capture.address import is_file_on_a_server, local_path, may_be_a_file, shown, stem
 from capture.pictures import IMAGE_SUFFIXES
 from capture.source import SourceError
 from capture.video_file import VideoFile
-
-# What can be done about a bad file or a missing camera, we say ourselves, in one line.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
 
 def open_source(name: str, width: int | None = None, height: int | None = None, fps: float | None = None):
     """Open a camera ("0", on Linux also "/dev/video0"), a stream ("rtsp://..."), a folder of stills, a single one, or
