@@ -14,6 +14,7 @@ from capture.pictures import IMAGE_SUFFIXES
 from capture.source import SourceError
 from capture.video_file import VideoFile
 
+
 def open_source(name: str, width: int | None = None, height: int | None = None, fps: float | None = None):
     """Open a camera ("0", on Linux also "/dev/video0"), a stream ("rtsp://..."), a folder of stills, a single one, or
     a video file, also as "file:///videos/real.mp4"; see capture.source.
