@@ -116,6 +116,15 @@ def frame_count(video: Path) -> int:
     return int(result.stdout) if result.returncode == 0 else 0
 
 
+def why_no_witness() -> str:
+    """Why the anti-spoofing network cannot be had, in one line, "" if it can."""
+    code = ("import anti_spoofing\ntry: anti_spoofing.Witness()\n"
+            "except (anti_spoofing.WitnessMissing, anti_spoofing.WitnessError) as error: print(error)")
+    result = subprocess.run([VENV_PYTHON, "-c", code], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True,
+                            text=True)
+    return result.stdout.strip()
+
+
 def skip_for(frames: int) -> int:
     """Use every how-manieth frame, so that a long video gives about EXAMPLES_PER_VIDEO examples."""
     return max(1, frames // EXAMPLES_PER_VIDEO)
@@ -206,6 +215,8 @@ def main() -> int:
         print("\nInterrupted: run it again to go on.", file=sys.stderr)
         return 130
     print(summary(job, verdicts, signs_for(sys.stdout.encoding)))
+    if missing := why_no_witness():
+        print(f"\nWithout the witness LivenessNet decides alone, and knows no other room than yours:\n  {missing}")
     print(f"\nAll that took {time.monotonic() - started:.0f} s.")
     return 0 if as_expected(verdicts) else 1
 

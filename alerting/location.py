@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import math
-import re
 import urllib.parse
 
 from alerting.bounded import Call

@@ -68,6 +68,6 @@ def load_settings(path: Path | None) -> Settings:
     """Read alerts.toml; None gives the defaults. Raises SettingsError, never with a secret in it."""
     if path is None:
         return Settings()
-    from alerting.settings_file import read     # the decoder is imported where there is something to decode
+    from alerting.settings_file import read  # the decoder is imported where there is something to decode
 
     return read(path)

@@ -151,7 +151,7 @@ def _address(text: str) -> str:
     """The address in what may be `Name <address>`."""
     if PLAIN_ADDRESS.fullmatch(text):
         return text
-    from email.utils import parseaddr       # as slow to import as the rest takes to read
+    from email.utils import parseaddr  # as slow to import as the rest takes to read
 
     return parseaddr(text)[1]
 
@@ -160,7 +160,7 @@ def _ascii_domain(name: str) -> str:
     """The name as the domain name system and most mail servers know it, bücher.example as xn--...; "" for none."""
     if name.isascii():
         return name
-    import idna         # comes with requests
+    import idna  # comes with requests
 
     try:
         return idna.encode(name, uts46=True).decode()

@@ -50,10 +50,12 @@ class Scorer:
             self._words = []
             return []
         windows = [view(frame, face[:4], self._network.margin, self._network.input_size) for face in faces]
-        log_odds = self._network.log_odds(np.stack(windows), [reach(frame.shape, face[:4]) for face in faces])
+        reaches = [reach(frame.shape, face[:4]) for face in faces]
+        log_odds = self._network.log_odds(np.stack(windows), reaches)
         if self._witness:
             self._words = [self._word(time_s, frame, face[:4]) for face in faces]
-            log_odds = fuse(np.array([word.log_odds for word in self._words]), log_odds, self._network.weight)
+            words = np.array([word.log_odds for word in self._words])
+            log_odds = fuse(words, log_odds, self._network.weight, reaches)
         return probability(log_odds).tolist()
 
     def _word(self, time_s: float, frame: np.ndarray, box: np.ndarray) -> Word:

@@ -159,8 +159,8 @@ def ours_gather(video: str, skip: str) -> dict:
 
 def ours_gather_stages(video: str, folder: str) -> dict:
     """Milliseconds of the CPU for a frame that becomes a crop, written into the folder."""
-    from capture import crops
     import gather_examples
+    from capture import crops
     from face_detector import CROP_MARGIN, FaceDetector, cut
 
     cv2.setNumThreads(1)

@@ -288,6 +288,7 @@ class Genuine(bytes):
 def genuine_models(folder: Path) -> list[bytes]:
     """Small, untrained networks: one, and the mean of two, that also as our earlier versions wrote it."""
     import earlier_graphs
+
     import livenessnet
 
     livenessnet.import_keras().utils.set_random_seed(1)

@@ -1,6 +1,5 @@
 """LivenessNet as the authenticator runs it: in OpenCV DNN, without TensorFlow."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -9,6 +8,7 @@ import numpy as np
 from model_file import graph_check
 from model_file.archive import GRAPH, read_archive
 from model_file.encoder import LABELS, read_labels
+from model_file.opencv import forward, read_network
 from model_file.reading import ModelError, read
 from model_file.scores import DEFAULT_WEIGHT, calibrate
 
@@ -68,21 +68,3 @@ class FastNet:
         """
         raw = forward(self._network, np.asarray(crops, np.float32) / 255)[:, self._real]
         return calibrate(raw, reach, self.details["calibration"])
-
-
-def in_opencv(graph: bytes) -> Callable[[np.ndarray], np.ndarray]:
-    """A graph that was just written, as inference runs it, not calibrated yet: float32 (N, height, width, depth), 0 to
-    1, -> float32 (N, classes). For one thread at a time."""
-    network = read_network(graph)
-    return lambda images: forward(network, images)
-
-
-def read_network(graph: bytes) -> "cv2.dnn.Net":
-    return cv2.dnn.readNetFromONNX(np.frombuffer(graph, np.uint8))
-
-
-def forward(network: "cv2.dnn.Net", images: np.ndarray) -> np.ndarray:
-    """float32 (N, height, width, depth), 0 to 1 -> float32 (N, classes)."""
-    network.setInput(images)
-    # OpenCV 4 returns (N, 1, classes) for a batch.
-    return network.forward().reshape(len(images), -1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from model_file import graph_check, graph_writer
 from model_file.archive import DETAILS, FORMAT, GRAPH
-from model_file.inference import in_opencv
+from model_file.opencv import in_opencv
 from model_file.reading import ModelError
 from storage.beside import beside
 

@@ -8,16 +8,21 @@ import numpy as np
 # So it decides where the witness doubts (probabilities of 0.12 to 0.88), and nowhere else: what is clearly an attack to
 # the witness stays one, and a LivenessNet that learned the wrong thing locks nobody out whom the witness knows as live.
 CAP = 2.0
+# How far the frame must go on beside the face, in face boxes (see face_detector.reach), for LivenessNet's word to count
+# fully, and where it counts for nothing: in a close-up (0.65) its window shows the frame's edge repeated, and what it
+# made of strangers' was worth nothing.
+COUNTS_FROM, COUNTS_FULLY = 0.75, 1.0
 # Of models that do not say how much their word counts: those of earlier versions, and the original's.
-DEFAULT_WEIGHT = 0.5
+DEFAULT_WEIGHT = 0.25
 
 
-def fuse(witness: np.ndarray, own: np.ndarray, weight: float) -> np.ndarray:
+def fuse(witness: np.ndarray, own: np.ndarray, weight: float, reach: np.ndarray | float = np.inf) -> np.ndarray:
     """Log odds of both: the witness decides, and LivenessNet's word counts up to CAP.
 
-    witness, own: log odds of a live face, float (N,), each 0 at its operating point. weight: 0 to 1.
+    witness, own: log odds of a live face, float (N,), each 0 at its operating point. weight: 0 to 1. reach: float (N,),
+    see face_detector.reach, or one for all.
     """
-    return witness + weight * np.clip(own, -CAP, CAP)
+    return witness + weight * np.interp(reach, (COUNTS_FROM, COUNTS_FULLY), (0, 1)) * np.clip(own, -CAP, CAP)
 
 
 def calibrate(raw: np.ndarray, reach: np.ndarray | float, calibration: dict) -> np.ndarray:

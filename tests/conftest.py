@@ -15,7 +15,6 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "capture")]
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
-
 from camera_parts import Server  # noqa: E402
 
 import gather_examples  # noqa: E402

@@ -10,11 +10,23 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from augmentation import (    # noqa: E402
-    FAKE, REAL, Recipe, as_close_up, batch, bring_nearer, degrade, elsewhere, evaluation_batch, exposed_as, face_tone,
-    reframe, relight,
+from augmentation import (  # noqa: E402
+    FAKE,
+    REAL,
+    Recipe,
+    as_close_up,
+    batch,
+    bring_nearer,
+    degrade,
+    elsewhere,
+    evaluation_batch,
+    exposed_as,
+    face_tone,
+    reframe,
+    relight,
 )
-from face_detector import VIEW_SIDE, cut, view    # noqa: E402
+
+from face_detector import VIEW_SIDE, cut, view  # noqa: E402
 
 SIDE = VIEW_SIDE
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0], np.float32)

@@ -19,14 +19,14 @@ from hypothesis import HealthCheck, given, settings
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import fuzz  # noqa: E402
+import onnx_graph  # noqa: E402
 
 import alerts  # noqa: E402
-from capture import crops  # noqa: E402
 import livenessnet  # noqa: E402
-import onnx_graph  # noqa: E402
-from livenessnet import ModelError  # noqa: E402
+from capture import crops  # noqa: E402
 from capture.opening import open_source  # noqa: E402
 from capture.source import SourceError  # noqa: E402
+from livenessnet import ModelError  # noqa: E402
 
 INPUTS = {"labels": 250, "settings": 250, "weights": 40, "picture": 200, "video": 100}
 HALF_A_GIGABYTE = 512 << 20

@@ -18,12 +18,11 @@ from conftest import ROOT, WEIGHTS, assert_one_line, born_with
 from sklearn.preprocessing import LabelEncoder
 
 import alerts
-from alerting import incident
-import liveness_main
 import livenessnet
-from capture import opening as capture_opening
+from alerting import incident
 from authentication import authenticator, opening, session, verdict
 from authentication.interruption import Stop
+from capture import opening as capture_opening
 
 HEADER = ["frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict"]
 

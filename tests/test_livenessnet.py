@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import LabelEncoder
 
-from capture import crops
 import livenessnet
 import train
+from capture import crops
 from livenessnet import ModelError
 
 keras = livenessnet.import_keras()

@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
+import evaluation
 import numpy as np
 import pytest
+from augmentation import Recipe
 from conftest import assert_one_line, born_with
 
-from capture import crops
-import evaluation
 import livenessnet
 import train
-from augmentation import Recipe
+from capture import crops
 from capture.crops import Crop
 
 

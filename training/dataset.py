@@ -14,9 +14,9 @@ import numpy as np
 from anti_spoofing import View, Witness, WitnessError, WitnessMissing, view_of_crop
 from capture import crops
 from capture.ahead import spread
-from capture.source import USUAL_FPS
 from capture.pictures import IMAGE_SUFFIXES
-from face_detector import VIEW_SIDE
+from capture.source import USUAL_FPS
+from face_detector import VIEW_SIDE, reach_within
 from training.simulated_replay import simulate
 
 LABELS = ("fake", "real")
@@ -55,6 +55,11 @@ class Examples:
     time_s: np.ndarray
     witness: np.ndarray
     margin: float
+
+    @property
+    def reach(self) -> np.ndarray:
+        """float (N,): see face_detector.reach; at most half the margin."""
+        return reach_within(self.inside, self.margin)
 
     @property
     def is_simulated(self) -> np.ndarray:

@@ -102,17 +102,17 @@ def calibrate(raw: np.ndarray, is_real: np.ndarray) -> dict:
     return {"scale": 1.0, "offset": round(float(-candidates[best]), 4)}
 
 
-def worth(witness: np.ndarray, own: np.ndarray, is_real: np.ndarray) -> float:
+def worth(witness: np.ndarray, own: np.ndarray, reach: np.ndarray, is_real: np.ndarray) -> float:
     """How much LivenessNet's word is to count beside the witness', one of WEIGHTS: no more than it takes to leave the
     fewest held-out crops doubtful or misjudged.
 
-    witness, own: log odds of a live face, float (N,). Where the witness alone is clear about all of them, as with most
+    witness, own, reach: see model_file.scores.fuse, float (N,). Where the witness alone is clear about all of them, as with most
     people, that is nothing.
     """
     sides = np.where(is_real, 1, -1)
 
     def unclear(weight: float) -> float:
-        short = sides * fuse(witness, own, weight) < CLEAR
+        short = sides * fuse(witness, own, weight, reach) < CLEAR
         return short[is_real].mean() + short[~is_real].mean()
 
     return min(WEIGHTS, key=lambda weight: (round(unclear(weight), 6), weight))

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model_file.inference import in_opencv
 from model_file.network import LivenessNet, import_keras
+from model_file.opencv import in_opencv
 from model_file.saving import export
 from model_file.scores import DEFAULT_WEIGHT, calibrate, fuse, probability
 from training import evaluation
@@ -63,7 +63,8 @@ def learn(examples: Examples, train_rows: np.ndarray, choice_rows: np.ndarray, s
     witness = examples.witness[choice_rows]
     if np.isnan(witness).any():
         return Trained(model, network, calibration, DEFAULT_WEIGHT, history)
-    weight = evaluation.worth(witness, calibrate(raw, np.inf, calibration), is_real)
+    own = calibrate(raw, np.inf, calibration)
+    weight = evaluation.worth(witness, own, examples.reach[choice_rows], is_real)
     return Trained(model, network, calibration, weight, history)
 
 
@@ -76,7 +77,7 @@ def judge(trained: Trained, examples: Examples, rows: np.ndarray) -> tuple[np.nd
     if np.isnan(witness).any():
         words = {OWN: own, BOTH: own}
     else:
-        words = {WITNESS: witness, OWN: own, BOTH: fuse(witness, own, trained.weight)}
+        words = {WITNESS: witness, OWN: own, BOTH: fuse(witness, own, trained.weight, examples.reach[rows])}
     rates = {
         name: evaluation.evaluate(
             probability(log_odds), examples.is_real[rows], examples.recordings[rows], examples.time_s[rows])

@@ -9,7 +9,6 @@ from alerts_parts import web_server
 import alerts
 from alerting import location
 
-
 ANSWERS = {     # in the shape of each service's documentation
     "ipinfo.io": {"ip": "203.0.113.7", "city": "Zürich", "region": "Zurich", "country": "CH",
                   "loc": "47.3667,8.5500", "org": "AS1 X", "timezone": "Europe/Zurich"},

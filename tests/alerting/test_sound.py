@@ -28,7 +28,7 @@ def has_library(name: str) -> bool:
 
 def has_pyaudio() -> bool:
     try:
-        import pyaudio    # noqa: F401
+        import pyaudio  # noqa: F401
     except ImportError:
         return False
     return True
