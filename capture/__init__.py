@@ -20,7 +20,7 @@ _os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 # Linux: a hanging camera is given back to us after so many seconds instead of 10.
 _os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "4")
 
-import cv2 as _cv2  # noqa: E402
+import cv2 as _cv2
 
 # What can be done about a bad file or a missing camera, we say ourselves, in one line.
 _cv2.utils.logging.setLogLevel(_cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -80,7 +80,7 @@ def test_a_few_repeats_are_no_trouble_and_no_new_pictures(camera_server):
         frames = source.frames()
         watch(frames, lambda item: item[0] == 3)
         camera_server.mode = "repeat"
-        gap = [item for item in watch(frames, lambda item: item[2] is None)]
+        gap = watch(frames, lambda item: item[2] is None)
         assert source.trouble == "" and source.lost_s == 0
         camera_server.mode = "run"
         later = watch(frames, has_picture)[-1]
