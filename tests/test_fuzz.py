@@ -291,8 +291,9 @@ def packed(path, graph: bytes, details: bytes, kind: int = zipfile.ZIP_STORED, a
 
 def memory_of(code: str, *arguments) -> tuple[str, int]:
     """What the code prints in a process of its own, and how many MB more than before it took at most."""
-    frame = (f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'benchmarks')!r}]\nimport fuzz, livenessnet, crops\n"
-             f"from pathlib import Path\nbefore = fuzz.peak_mb()\n{code}\nprint(round(fuzz.peak_mb() - before))")
+    frame = (f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / 'benchmarks')!r}]\nimport fuzz, livenessnet\n"
+             f"from capture import crops\nfrom pathlib import Path\nbefore = fuzz.peak_mb()\n{code}\n"
+             "print(round(fuzz.peak_mb() - before))")
     done = subprocess.run([sys.executable, "-c", frame, *map(str, arguments)], capture_output=True, text=True,
                           timeout=60)
     assert done.returncode == 0, done.stderr[-500:]

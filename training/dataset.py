@@ -14,8 +14,8 @@ import numpy as np
 from anti_spoofing import View, Witness, WitnessError, WitnessMissing, view_of_crop
 from capture import crops
 from capture.ahead import spread
+from capture.pictures import IMAGE_SUFFIXES
 from capture.source import USUAL_FPS
-from capture.stills import IMAGE_SUFFIXES
 from face_detector import VIEW_SIDE, reach_within
 from training.simulated_replay import simulate
 
