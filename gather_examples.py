@@ -37,7 +37,6 @@ from capture.address import shown
 from capture.ahead import spread
 from capture.opening import open_source
 from capture.source import SourceError
-from capture.stills import Stills
 from face_detector import CROP_MARGIN, UPRIGHT, DetectorError, FaceDetector, cut, turn_of
 from options import Parser, at_least_one, fail, make_words_safe, positive, share
 
@@ -79,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
             if args.seconds and not source.live:
                 raise SourceError(f"--seconds is for cameras and streams; {source.name} ends by itself")
             # A folder holds few frames that were chosen already, such as the ten of an incident.
-            skip = args.skip or (1 if isinstance(source, Stills) else 16)
+            skip = args.skip or (1 if source.stills else 16)
             counts = gather(source, lookers, args.output, skip, args.seconds)
     except (SourceError, DetectorError, WitnessError) as error:
         return fail(str(error))
