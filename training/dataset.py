@@ -140,14 +140,16 @@ def _files(dataset: Path) -> list[Path]:
     if not names <= set(LABELS):
         raise DataError(f"{dataset}: the classes are {', '.join(sorted(names))}; "
                         "they must be two folders named real and fake")
-    return sorted(files)
+    # Copies that a file manager has named, "real_000004 (2).png", come behind what they are copies of.
+    return sorted(files, key=lambda file: (crops.origin(file) == ("", 0), file))
 
 
 def _read(file: Path, margin: float) -> "_Shown | str":
     """The crop in a file, or in a few words why there is none."""
     try:
-        # To open a pipe is to wait for ever.
-        crop = crops.read(file) if stat.S_ISREG(os.stat(file).st_mode) else None
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            return "not a regular file"     # to open a pipe is to wait for ever
+        crop = crops.read(file)
     except FileNotFoundError:
         return "a link to a file that is not there"
     except OSError as error:
