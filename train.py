@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     if examples.is_simulated.any():
         meaning = evaluation.SIMULATED
     # What is chosen on one half of the held-out crops is judged on the other.
-    choice_rows, judged_rows = evaluation.cut_ends(held_rows, examples.recordings, examples.time_s, 0.5)
+    choice_rows, judged_rows = evaluation.halves(
+        held_rows, examples.is_real, examples.recordings, examples.time_s)
     print(f"{args.dataset}: {sum(examples.is_real)} real and {sum(~examples.is_real)} fake crops from "
           f"{len(set(examples.recordings))} recordings; {len(train_rows)} to train on, {len(choice_rows)} to calibrate "
           f"on, {len(judged_rows)} to judge on")
