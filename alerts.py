@@ -11,6 +11,8 @@
 This is the front of the folder `alerting`, whose modules do the work.
 """
 
+from pathlib import Path
+
 from alerting.guard import Alerts
 from alerting.log_file import LOGGER, log_to
 from alerting.settings import (
@@ -22,11 +24,21 @@ from alerting.settings import (
     Settings,
     SettingsError,
     VoiceSettings,
-    load_settings,
 )
 
-__all__ = ["LOGGER", "AlarmSettings", "Alerts", "EmailSettings", "IncidentsSettings", "LocationSettings", "LockSettings",
-           "Settings", "SettingsError", "VoiceSettings", "load_settings", "log_to", "test_alerts"]
+__all__ = [
+    "LOGGER", "AlarmSettings", "Alerts", "EmailSettings", "IncidentsSettings", "LocationSettings", "LockSettings",
+    "Settings", "SettingsError", "VoiceSettings", "load_settings", "log_to", "test_alerts",
+]
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Read alerts.toml; None gives the defaults. Raises SettingsError, never with a secret in it."""
+    if path is None:
+        return Settings()
+    from alerting.settings_file import read     # the decoder is imported where there is something to decode
+
+    return read(path)
 
 
 def test_alerts(settings: Settings, voice: bool = True, lock: bool = True, email: bool = True) -> int:

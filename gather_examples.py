@@ -28,18 +28,17 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Windows opens some cameras after a minute without it (OpenCV issue 17687); OpenCV reads it when it is imported.
 os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
+import cv2
+import numpy as np
 
-from anti_spoofing import Witness, WitnessError, WitnessMissing  # noqa: E402
-from capture import crops  # noqa: E402
-from capture.address import shown  # noqa: E402
-from capture.ahead import spread  # noqa: E402
-from capture.opening import open_source  # noqa: E402
-from capture.source import SourceError  # noqa: E402
-from capture.stills import Stills  # noqa: E402
-from face_detector import CROP_MARGIN, UPRIGHT, DetectorError, FaceDetector, cut, turn_of  # noqa: E402
-from options import Parser, at_least_one, fail, make_words_safe, positive, share  # noqa: E402
+from anti_spoofing import Witness, WitnessError, WitnessMissing
+from capture import crops
+from capture.address import shown
+from capture.ahead import spread
+from capture.opening import open_source
+from capture.source import SourceError
+from face_detector import CROP_MARGIN, UPRIGHT, DetectorError, FaceDetector, cut, turn_of
+from options import Parser, at_least_one, fail, make_words_safe, positive, share
 
 # Frames are worked on by a thread for each processor, up to so many: then the decoder is the slowest.
 MOST_WORKERS = 8
@@ -79,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
             if args.seconds and not source.live:
                 raise SourceError(f"--seconds is for cameras and streams; {source.name} ends by itself")
             # A folder holds few frames that were chosen already, such as the ten of an incident.
-            skip = args.skip or (1 if isinstance(source, Stills) else 16)
+            skip = args.skip or (1 if source.stills else 16)
             counts = gather(source, lookers, args.output, skip, args.seconds)
     except (SourceError, DetectorError, WitnessError) as error:
         return fail(str(error))
@@ -176,7 +175,7 @@ class Gathering:
         """Returns why the frame gives no crop, one of REASONS, or ""."""
         faces = looker.detector.detect(frame)
         number = index // self._skip
-        if number & (number - 1) == 0:      # 0, 1, 2, 4, 8 ...: a few of any recording
+        if number < 8 or number & (number - 1) == 0:    # 0 to 8, 16, 32 ...: a few of any recording
             turn = turn_of(looker.detector, frame)
             self.turns.extend([] if turn is None else [turn])
         reason = unfit(frame, faces)

@@ -10,9 +10,9 @@ or Ubuntu as root the system packages they need; elsewhere it prints the command
 
 import sys
 
-if sys.version_info < (3, 11):
-    sys.stderr.write("This needs Python 3.11 or newer, and this is %s: get one at python.org or from your "
-                     "system, and start it with that.\n" % sys.version.split()[0])
+if sys.version_info < (3, 11):  # noqa: UP036, the very message for those who have an older one
+    sys.stderr.write("This needs Python 3.11 or newer, and this is " + sys.version.split()[0] + ": get one at "
+                     "python.org or from your system, and start it with that.\n")
     sys.exit(2)
 
 import argparse

@@ -49,8 +49,12 @@ def run(args: argparse.Namespace) -> int:
     train_rows, held_rows, meaning = evaluation.split(examples.is_real, examples.recordings, examples.time_s)
     if examples.is_simulated.any():
         meaning = evaluation.SIMULATED
+    # What is chosen on one half of the held-out crops is judged on the other.
+    choice_rows, judged_rows = evaluation.halves(
+        held_rows, examples.is_real, examples.recordings, examples.time_s)
     print(f"{args.dataset}: {sum(examples.is_real)} real and {sum(~examples.is_real)} fake crops from "
-          f"{len(set(examples.recordings))} recordings; {len(train_rows)} to train on, {len(held_rows)} held out")
+          f"{len(set(examples.recordings))} recordings; {len(train_rows)} to train on, {len(choice_rows)} to calibrate "
+          f"on, {len(judged_rows)} to judge on")
     for warning in warnings_about(examples):
         warn(f"warning: {warning}")
 
@@ -59,8 +63,6 @@ def run(args: argparse.Namespace) -> int:
     if folds:
         print("cross-validation: share of crops judged wrong, for each recording that training had not seen")
         print("cross-validation: " + told(cross_validate(examples, folds, schedule)) + "\n")
-    # What is chosen on one half of the held-out crops is judged on the other.
-    choice_rows, judged_rows = evaluation.cut_ends(held_rows, examples.recordings, examples.time_s, 0.5)
     trained = learn(examples, train_rows, choice_rows, schedule)
     scores, rates = judge(trained, examples, judged_rows)
     is_real = examples.is_real[judged_rows]

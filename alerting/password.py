@@ -44,8 +44,9 @@ def _ask_keyring(username: str) -> str | None:
 
         return keyring.get_password(KEYRING_SERVICE, username)
     except ImportError as error:        # keyring, or the module that PYTHON_KEYRING_BACKEND names
-        raise MailRefused(f"no password, and {clean(error.name or 'keyring')} is not installed "
-                          f"(pip install -r requirements.txt); or set {PASSWORD_VARIABLE}") from None
+        missing = ("keyring is not installed (pip install -r requirements.txt)" if error.name == "keyring"
+                   else f"the keyring cannot be used without {clean(error.name)}, which is not installed")
+        raise MailRefused(f"no password: {missing}; or set {PASSWORD_VARIABLE}") from None
     except BaseException as error:      # KeyringError, and whatever backends let through; it may only be locked
         if type(error).__name__ == "NoKeyringError":
             raise MailRefused(f"no password, and this system has no keyring; set {PASSWORD_VARIABLE}") from None

@@ -1,7 +1,6 @@
 """alerts.toml as Python sees it; alerts.example.toml says what each line means to the user."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 IMPLICIT_TLS_PORT = 465         # RFC 8314
 # Where the mail password is: the environment goes before the system keyring. Never in the file.
@@ -62,12 +61,3 @@ class Settings:
     alarm: AlarmSettings = AlarmSettings()
     lock: LockSettings = LockSettings()
     incidents: IncidentsSettings = IncidentsSettings()
-
-
-def load_settings(path: Path | None) -> Settings:
-    """Read alerts.toml; None gives the defaults. Raises SettingsError, never with a secret in it."""
-    if path is None:
-        return Settings()
-    from alerting.settings_file import read  # the decoder is imported where there is something to decode
-
-    return read(path)

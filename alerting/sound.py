@@ -121,12 +121,11 @@ class Sounds:
                         return
                     job = self._jobs.popleft()
                     self._playing = True
-                self._play(job)
+                with told(f"the {job.kind} failed"):
+                    self._play(job)
                 with self._changed:
                     self._playing = False
                     self._changed.notify_all()
-        except Exception:
-            log.exception("voice and alarm have stopped")
         finally:
             if self._ahead:
                 self._ahead.kill()
@@ -177,8 +176,7 @@ class Sounds:
     @staticmethod
     def _tell(job: _Job, reason: str | None) -> None:
         if job.on_end:
-            with told("what became of a sentence could not be noted"):
-                job.on_end(reason)
+            job.on_end(reason)
 
 
 def _speech_limit_s(text: str) -> float:
@@ -208,9 +206,10 @@ class _Child:
                 [sys.executable, "-P", os.path.abspath(PROCESS), kind], stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 env=os.environ | {"TMPDIR": self._scratch.name}, **options)
-        except OSError as error:
+        except (OSError, TypeError, ValueError) as error:      # TypeError: an embedded Python names no executable
             self._scratch.cleanup()
-            raise SoundError(f"cannot start a process for the {kind}: {error.strerror}") from error
+            raise SoundError(f"cannot start a process for the {kind}: "
+                             f"{getattr(error, 'strerror', None) or error}") from error
 
     def finish(self, request: dict, limit_s: float) -> None:
         """Hand it the request and wait for its end. Raises SoundError unless it says it is done."""

@@ -106,6 +106,7 @@ def ours_stages(video: str, model: str, encoder: str) -> dict:
     from authentication.view import View
     from face_detector import view
     from face_detector.yunet import shrink
+    from model_file.scores import probability
 
     network, detector = ours(model, encoder)
     spent, timed = stopwatch(("decode", "resize", "detect", "crop", "classify", "track", "draw"))
@@ -122,7 +123,7 @@ def ours_stages(video: str, model: str, encoder: str) -> dict:
         if len(faces):
             crops = timed("crop", lambda: np.stack([
                 view(frame, face[:4], network.margin, network.input_size) for face in faces]))
-            scores = timed("classify", lambda: network.p_real(crops))
+            scores = timed("classify", lambda: probability(network.log_odds(crops)))
         state = timed("track", lambda: verdict.update(time_s, min(scores, default=None)))
         shown = timed("track", lambda: boxes.update(time_s, faces))
         timed("draw", lambda: annotate(frame, View(shown, state, 0.5, 0.5)))

@@ -87,7 +87,7 @@ def spread(call: Callable[[Item], Result], items: Iterable[Item], workers: int) 
     """
     from concurrent.futures import ThreadPoolExecutor  # the authenticator does without
 
-    begun: "deque[Future[Result]]" = deque()
+    begun: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for item in items:
             begun.append(pool.submit(call, item))

@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +70,10 @@ class Camera:
     live, stills = True, False
     length = None
 
-    def __init__(self, address: int | Path | str, name: str, stem: str, width: int | None = None, height: int | None = None,
-                 fps: float | None = None, patience: Patience = Patience()):
+    def __init__(self, address: int | Path | str, name: str, stem: str, width: int | None = None,
+                 height: int | None = None, fps: float | None = None, patience: Patience = Patience()):
         self.name = name
-        self.stem = f"{stem}-{datetime.now(timezone.utc):%Y%m%dT%H%M%S}"
+        self.stem = f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         self._patience = patience
         self._device = Device(address, name, width, height, fps)
         frame = self._first_picture() if self._device.open() else None
@@ -112,7 +112,7 @@ class Camera:
         index, seen, start, last_s = 0, 0, None, 0.0
         while not self._closing.is_set():
             with self._news:
-                self._news.wait_for(lambda: self._count != seen or self._closing.is_set(), POLL_S)
+                self._news.wait_for(lambda seen=seen: self._count != seen or self._closing.is_set(), POLL_S)
                 fresh, seen, frame, stamp = self._count != seen, self._count, self._frame, self._stamp
             self._log_changes()
             if not fresh:

@@ -101,14 +101,14 @@ def _mp4(file: BinaryIO, size: int) -> Header:
 
 def _track(file: BinaryIO, start: int, end: int) -> _Track:
     track = _Track(start - 4)
-    for name, start, end in _within(file, start, end, (b"mdia", b"minf", b"stbl")):
+    for name, *span in _within(file, start, end, (b"mdia", b"minf", b"stbl")):
         if name == b"tkhd":
-            track.matrix = _matrix(_body(file, start, end), 40)
+            track.matrix = _matrix(_body(file, *span), 40)
         elif name == b"hdlr":
             # QuickTime has a second one, of how the data is handled.
-            track.is_video |= _body(file, start, end)[8:12] == b"vide"
+            track.is_video |= _body(file, *span)[8:12] == b"vide"
         elif name in (b"stsz", b"stz2"):
-            track.pictures = struct.unpack_from(">I", _body(file, start, end), 8)[0]
+            track.pictures = struct.unpack_from(">I", _body(file, *span), 8)[0]
     return track
 
 

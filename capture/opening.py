@@ -9,15 +9,10 @@ import re
 import stat
 import sys
 
-import cv2
-
 from capture.address import is_file_on_a_server, local_path, may_be_a_file, shown, stem
-from capture.pictures import SUFFIXES
+from capture.pictures import IMAGE_SUFFIXES
 from capture.source import SourceError
 from capture.video_file import VideoFile
-
-# What can be done about a bad file or a missing camera, we say ourselves, in one line.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def open_source(name: str, width: int | None = None, height: int | None = None, fps: float | None = None):
@@ -46,7 +41,7 @@ def open_source(name: str, width: int | None = None, height: int | None = None, 
         raise SourceError(f"{shown(name)}: cannot be read ({error.strerror})") from None
     except (OSError, ValueError):   # among them names that no system takes
         kind = 0
-    if kind == stat.S_IFDIR or kind == stat.S_IFREG and path.suffix.lower() in SUFFIXES:
+    if kind == stat.S_IFDIR or kind == stat.S_IFREG and path.suffix.lower() in IMAGE_SUFFIXES:
         from capture.stills import Stills
 
         return Stills(path)

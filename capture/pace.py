@@ -19,22 +19,22 @@ class Pace:
     whole: bool
 
 
-def measure(packets: cv2.VideoCapture) -> Pace:
-    """packets: a file opened with CAP_PROP_FORMAT -1, from its start."""
+def measure(packets: cv2.VideoCapture, most: int = MOST_PACKETS) -> Pace:
+    """packets: a file opened with CAP_PROP_FORMAT -1, from its start, of which so many are read at most."""
     first, last, count = float("inf"), float("-inf"), 0
-    while (grabbed := packets.grab()) and count < MOST_PACKETS:
+    while (grabbed := packets.grab()) and count < most:
         # Not in order: some frames are made from later ones.
         stamp = packets.get(cv2.CAP_PROP_POS_MSEC) / 1000
         first, last, count = min(first, stamp), max(last, stamp), count + 1
     return Pace((count - 1) / (last - first) if last > first else None, count, not grabbed)
 
 
-def agreed(announced_fps: float | None, announced_count: int | None, pace: Pace | None) -> tuple[float | None, int | None]:
-    """Frames per second and number of frames by both, None where neither knows. pace: None if it was not measured."""
-    if pace is None:
-        return announced_fps, announced_count
+def agreed(
+    announced_fps: float | None, announced_count: int | None, pace: Pace
+) -> tuple[float | None, int | None]:
+    """Frames per second and number of frames by both, None where neither knows."""
     if pace.fps is None or announced_fps and abs(announced_fps / pace.fps - 1) < NEAR:
-        return announced_fps, announced_count or (pace.count if pace.whole else None)
+        return announced_fps, announced_count or (pace.whole and pace.count) or None
     if pace.whole:
         return pace.fps, pace.count
     # Most containers hold how long they last, and the count was worked out from that.

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-SUFFIXES = {".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
+IMAGE_SUFFIXES = {".bmp", ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp"}
 # Twice an 8K frame. A few damaged bytes may announce OpenCV's own limit of 2 ** 30 pixels: 3 GB to be filled.
 PIXEL_LIMIT = 1 << 26
 # The segments of a JPEG in which its size stands: all "start of frame" but DHT, JPG and DAC.

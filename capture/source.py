@@ -3,6 +3,7 @@
     name       how people call it: "videos/real.mp4", "camera 0"; never with a password in it
     stem       its part of a file name: "real", "camera0-20261123T081500"
     live       True where frames are lost if they are not fetched in time
+    stills     True where the frames need not have to do with each other
     fps        frames per second by the time stamps, a guess of 30 where there are none
     length     number of frames, None where unknown
     frames()   yields (index, time_s, frame): index from 0, seconds from the first frame,

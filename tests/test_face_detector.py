@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from conftest import WEIGHTS
 
-from face_detector import CROP_SIDE, DetectorError, FaceDetector, cut, reach, reach_within
+from face_detector import CROP_SIDE, UPRIGHT, DetectorError, FaceDetector, cut, reach, reach_within, turn_of
 from face_detector.yunet import WEIGHTS as WEIGHTS_FILE
 
 
@@ -125,3 +125,29 @@ def test_shrinking_averages_and_does_not_alias():
     stripes[:, ::2] = 255
     crop, _ = cut(stripes, (220, 220, 200, 200), margin=2.56, side=64)
     assert crop.astype(float).std() < 5 and abs(crop.mean() - 127.5) < 5
+
+
+def test_the_weights_may_come_out_of_a_folder_of_the_users(tmp_path, monkeypatch, live_frames, capsys):
+    monkeypatch.setenv("LIVENESS_WEIGHTS", str(WEIGHTS))
+    assert len(FaceDetector(tmp_path).detect(live_frames[0])) == 1
+    assert (tmp_path / WEIGHTS_FILE).is_file()
+    assert f"fetched from {WEIGHTS / WEIGHTS_FILE}, verified" in capsys.readouterr().err
+
+
+def test_other_weights_in_the_users_folder_are_refused_by_name(tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / WEIGHTS_FILE).write_bytes(b"other weights")
+    monkeypatch.setenv("LIVENESS_WEIGHTS", str(tmp_path / "own"))
+    with pytest.raises(DetectorError, match="LIVENESS_WEIGHTS.*another file") as error:
+        FaceDetector(tmp_path)
+    assert str(tmp_path / "own" / WEIGHTS_FILE) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("turned, back", [
+    (None, UPRIGHT), (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE), (cv2.ROTATE_180, cv2.ROTATE_180),
+    (cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_90_CLOCKWISE),
+])
+def test_which_way_up_a_picture_is(detector, live_frames, turned, back):
+    for frame in live_frames[::20]:
+        assert turn_of(detector, frame if turned is None else cv2.rotate(frame, turned)) == back
+    assert turn_of(detector, np.full((200, 300, 3), 128, np.uint8)) is None

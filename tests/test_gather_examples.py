@@ -138,7 +138,8 @@ def test_a_character_that_the_disk_does_not_take_is_left_out(sample, tmp_path, m
     (cv2.ROTATE_90_COUNTERCLOCKWISE, "lies on its side; give it a quarter turn clockwise"),
     (cv2.ROTATE_180, "stands on its head; give it half a turn"),
 ])
-def test_a_recording_on_its_side_is_told_and_nothing_of_it_kept(sample, write_video, tmp_path, capsys, which, turn, told):
+def test_a_recording_on_its_side_is_told_and_nothing_of_it_kept(sample, write_video, tmp_path, capsys, which, turn,
+                                                                told):
     with open_source(str(getattr(sample, which))) as source:
         video = write_video([cv2.rotate(frame, turn) for _, _, frame in source.frames()], "side.mp4")
     out = tmp_path / "out"

@@ -14,8 +14,8 @@ import numpy as np
 from anti_spoofing import View, Witness, WitnessError, WitnessMissing, view_of_crop
 from capture import crops
 from capture.ahead import spread
+from capture.pictures import IMAGE_SUFFIXES
 from capture.source import USUAL_FPS
-from capture.pictures import SUFFIXES
 from face_detector import VIEW_SIDE, reach_within
 from training.simulated_replay import simulate
 
@@ -130,7 +130,7 @@ def _files(dataset: Path) -> list[Path]:
         folders[:] = [name for name in sorted(folders) if name[0] != "."
                       and os.path.realpath(os.path.join(folder, name)) not in visited]
         files += [Path(folder, name) for name in sorted(names) if name[0] != "." and name not in NO_CROPS
-                  and (Path(folder) != dataset or Path(name).suffix.lower() in SUFFIXES)]
+                  and (Path(folder) != dataset or Path(name).suffix.lower() in IMAGE_SUFFIXES)]
     names = {file.parent.name for file in files}
     if not names:
         raise DataError(f"{dataset}: no pictures in it; fill {dataset / 'real'} and {dataset / 'fake'} "
@@ -140,14 +140,16 @@ def _files(dataset: Path) -> list[Path]:
     if not names <= set(LABELS):
         raise DataError(f"{dataset}: the classes are {', '.join(sorted(names))}; "
                         "they must be two folders named real and fake")
-    return sorted(files)
+    # Copies that a file manager has named, "real_000004 (2).png", come behind what they are copies of.
+    return sorted(files, key=lambda file: (crops.origin(file) == ("", 0), file))
 
 
 def _read(file: Path, margin: float) -> "_Shown | str":
     """The crop in a file, or in a few words why there is none."""
     try:
-        # To open a pipe is to wait for ever.
-        crop = crops.read(file) if stat.S_ISREG(os.stat(file).st_mode) else None
+        if not stat.S_ISREG(os.stat(file).st_mode):
+            return "not a regular file"     # to open a pipe is to wait for ever
+        crop = crops.read(file)
     except FileNotFoundError:
         return "a link to a file that is not there"
     except OSError as error:

@@ -74,6 +74,14 @@ def cut_ends(rows: np.ndarray, recordings: np.ndarray, time_s: np.ndarray, share
     return np.concatenate(fronts), np.concatenate(ends)
 
 
+def halves(rows: np.ndarray, is_real: np.ndarray, recordings: np.ndarray, time_s: np.ndarray
+           ) -> tuple[np.ndarray, np.ndarray]:
+    """Of held-out rows, those to choose on and those to judge on: the halves of each recording. Where that leaves
+    nothing of a class to choose on, both are all of them: too few to prove anything either way."""
+    choice, judged = cut_ends(rows, recordings, time_s, 0.5)
+    return (choice, judged) if len(set(is_real[choice])) == 2 else (rows, rows)
+
+
 def folds(is_real: np.ndarray, recordings: np.ndarray) -> list[np.ndarray]:
     """Rows to hold out, fold by fold: each time one recording of either class, until each was held out once.
 

@@ -153,21 +153,21 @@ command = ["touch", "{folder / 'locked'}"]
     return path
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
+@pytest.fixture(name="certificate", scope="module")
+def certificate_fixture(tmp_path_factory):
     return make_certificate(tmp_path_factory.mktemp("certificate"))
 
 
-@pytest.fixture
-def server(certificate):
+@pytest.fixture(name="server")
+def server_fixture(certificate):
     server = MailServer(certificate)
     server.start()
     yield server
     server.stop()
 
 
-@pytest.fixture
-def guards():
+@pytest.fixture(name="guards")
+def guards_fixture():
     """Starts Alerts objects and ends them after the test."""
     started = []
 
@@ -180,8 +180,8 @@ def guards():
         guard.close(0.5)
 
 
-@pytest.fixture
-def password(monkeypatch):
+@pytest.fixture(name="password")
+def password_fixture(monkeypatch):
     monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
     monkeypatch.setattr(reporter, "RETRY_FIRST_S", 0.1)
 

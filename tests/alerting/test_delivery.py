@@ -8,12 +8,12 @@ from mail_parts import (  # noqa: F401
     PASSWORD,
     USERNAME,
     MailServer,
-    certificate,
-    guards,
+    certificate_fixture,
+    guards_fixture,
     mail_settings,
     mail_state,
-    password,
-    server,
+    password_fixture,
+    server_fixture,
 )
 
 from alerting.settings import PASSWORD_VARIABLE

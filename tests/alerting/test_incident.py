@@ -1,10 +1,12 @@
 """What keeps an incident neither from being written nor from having consequences."""
 
+import errno
 import getpass
 import json
 import logging
 import os
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -66,6 +68,23 @@ def test_disk_that_does_not_answer_does_not_hold_up_the_lock(guard, tmp_path, mo
     assert read_record(only_incident(tmp_path / "incidents"))["actions"]["lock"]["state"] == "accepted"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not synced there")
+def test_disk_that_cannot_put_a_folder_down_for_good_keeps_the_incident_all_the_same(guard, tmp_path, monkeypatch):
+    """As network shares."""
+    fsync = os.fsync
+
+    def refuse_folders(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    guard.unauthorized(picture(), [], 0.1, "0")
+    guard.close()
+    assert guard.status == "lock requested, snapshot kept"
+    assert read_record(only_incident(tmp_path / "incidents"))["actions"]["lock"]["state"] == "accepted"
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="names there are always text")
 def test_names_that_are_not_text_are_kept_as_far_as_they_are(guard, tmp_path, monkeypatch):
     monkeypatch.setattr(socket, "gethostname", lambda: "caf\udce9-pc")
@@ -82,7 +101,8 @@ def test_names_that_are_not_text_are_kept_as_far_as_they_are(guard, tmp_path, mo
 
 
 def test_what_an_action_says_of_itself_need_not_be_text(tmp_path):
-    case = incident.create(tmp_path, picture(), 0.1, "0", False, {"lock": {"state": "pending"}, "mail": {"state": "off"}})
+    actions = {"lock": {"state": "pending"}, "mail": {"state": "off"}}
+    case = incident.create(tmp_path, picture(), 0.1, "0", False, actions)
     case.update("lock", state="accepted", how="caf\udce9")
     assert read_record(case.folder)["actions"]["lock"] == {"state": "accepted", "how": "caf\udce9"}
     case.update("lock", reason=b"bytes")        # no JSON: told, not raised

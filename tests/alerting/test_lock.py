@@ -209,7 +209,9 @@ def test_windows_is_asked_whether_the_session_is_locked(monkeypatch, flags, lock
     assert lock.confirm_lock(done).state == ("confirmed" if locked else "accepted")
 
 
-@pytest.mark.parametrize("line, locked", [('"CGSSessionScreenIsLocked"=Yes,', True), ('"kCGSSessionUserID"=501', False)])
+@pytest.mark.skipif(sys.platform == "win32", reason="programs there are no shell scripts")
+@pytest.mark.parametrize("line, locked", [
+    ('"CGSSessionScreenIsLocked"=Yes,', True), ('"kCGSSessionUserID"=501', False)])
 def test_macos_is_asked_whether_the_session_is_locked(monkeypatch, tmp_path, line, locked):
     script = tmp_path / "ioreg"
     script.write_text(f"#!/bin/sh\necho '    \"IOConsoleUsers\" = ({{{line}}})' $1 $2 $3\n")

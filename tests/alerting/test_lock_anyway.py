@@ -66,6 +66,7 @@ def test_trying_the_lock_survives_what_is_no_text(programs, capsys):
     assert "would run loginctl lock-session" in capsys.readouterr().out
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="programs there are no shell scripts")
 def test_ioreg_that_answers_with_what_is_no_text_is_no_reason_to_fail(programs, monkeypatch):
     programs("ioreg", r"""printf '"name"="caf\351" "CGSSessionScreenIsLocked"=Yes'""")
     monkeypatch.setattr(sys, "platform", "darwin")

@@ -7,7 +7,14 @@ import time
 
 import pytest
 from alerts_parts import only_incident, picture, read_record, wait_for
-from mail_parts import USERNAME, MailServer, certificate, guards, mail_settings, mail_state  # noqa: F401
+from mail_parts import (  # noqa: F401
+    USERNAME,
+    MailServer,
+    certificate_fixture,
+    guards_fixture,
+    mail_settings,
+    mail_state,
+)
 
 import alerts
 from alerting import incident
@@ -40,7 +47,8 @@ def sample_mail(settings):
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5"])
-@pytest.mark.parametrize("username, secret", [("owner@example.com", "pässwörd"), ("jörg", "correct"), ("владелец", "日本語")])
+@pytest.mark.parametrize("username, secret", [
+    ("owner@example.com", "pässwörd"), ("jörg", "correct"), ("владелец", "日本語")])
 def test_login_beyond_ascii(certificate, mechanism, username, secret):
     with running(MailServer(certificate, credentials=(username, secret), mechanism=mechanism)) as server:
         settings = settings_for(server, certificate, username=username)
@@ -123,7 +131,8 @@ def test_domains_beyond_ascii_are_those_of_the_name_system(certificate, tmp_path
 
 @pytest.mark.parametrize("changes, told", [
     ({"host": "smtp..example.com"}, "host, addresses"), ({"host": "x" * 70 + ".example"}, "host, addresses"),
-    ({"ca_file": __file__}, "no certificates can be read"), ({"ca_file": "/nowhere.pem"}, "no certificates can be read")])
+    ({"ca_file": __file__}, "no certificates can be read"),
+    ({"ca_file": "/nowhere.pem"}, "no certificates can be read")])
 def test_what_no_time_will_cure_is_refused(certificate, changes, told):
     settings = alerts.EmailSettings(**{"host": "127.0.0.1", "port": 1, "username": "ü", "sender": USERNAME,
                                        "recipient": USERNAME} | changes)
@@ -152,8 +161,8 @@ def test_mail_that_can_never_leave_is_tried_once(certificate, tmp_path, guards, 
     monkeypatch.setenv(PASSWORD_VARIABLE, "correct")
     with running(MailServer(certificate, credentials=(USERNAME, "correct"))) as server:
         settings = mail_settings(server, certificate, tmp_path)
-        settings.write_text(settings.read_text().replace(f'recipient = "{USERNAME}"', 'recipient = "jörg@example.com"'),
-                            "utf-8")
+        text = settings.read_text("utf-8").replace(f'recipient = "{USERNAME}"', 'recipient = "jörg@example.com"')
+        settings.write_text(text, "utf-8")
         guard = guards(settings, tmp_path / "incidents")
         guard.unauthorized(picture(), [], 0.1, "0")
         wait_for(lambda: "MAIL REFUSED" in guard.status)

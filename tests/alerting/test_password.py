@@ -12,7 +12,15 @@ import keyring
 import pytest
 from alerts_parts import picture, wait_for
 from keyring.backend import KeyringBackend
-from mail_parts import PASSWORD, USERNAME, MailServer, guards, mail_settings, mail_state, make_certificate  # noqa: F401
+from mail_parts import (  # noqa: F401
+    PASSWORD,
+    USERNAME,
+    MailServer,
+    guards_fixture,
+    mail_settings,
+    mail_state,
+    make_certificate,
+)
 
 import alerts
 from alerting import password, reporter
@@ -84,7 +92,8 @@ def test_mail_says_that_it_waits_for_the_keyring_asks_it_once_and_leaves_when_it
 
 @pytest.mark.parametrize("answer, kind, told", [
     (RuntimeError("secret"), MailDelayed, "RuntimeError"), (OSError("secret"), MailDelayed, "OSError"),
-    (SystemExit("secret"), MailDelayed, "SystemExit"), (ImportError("secret", name="dbus"), MailRefused, "dbus is not"),
+    (SystemExit("secret"), MailDelayed, "SystemExit"),
+    (ImportError("secret", name="dbus"), MailRefused, "without dbus, which is not installed"),
     ("", MailRefused, "keyring set liveness-authentication owner@example.com"),
     ("nul\0secret", MailRefused, "not valid text"), ("caf\udce9secret", MailRefused, "not valid text")])
 def test_keyring_that_fails_says_why_without_a_secret(keys, answer, kind, told):
@@ -103,10 +112,12 @@ def test_environment_that_holds_no_text_is_refused_without_a_letter(monkeypatch)
     assert "nkohl" not in str(caught.value) and "gr" not in str(caught.value)
 
 
-@pytest.mark.parametrize("secret", ["correct horse  battery", "pässwörd", "пароль-42", "a&b<c>\"d'", "p%/+x y", "日本語日本語"])
+@pytest.mark.parametrize("secret", [
+    "correct horse  battery", "pässwörd", "пароль-42", "a&b<c>\"d'", "p%/+x y", "日本語日本語"])
 def test_no_form_of_the_password_is_told(secret):
     data = secret.encode()
-    for echo in (secret, secret.upper(), data.decode("latin-1"), secret.encode("latin-1", "replace").decode("utf-8", "replace"),
+    for echo in (secret, secret.upper(), data.decode("latin-1"),
+                 secret.encode("latin-1", "replace").decode("utf-8", "replace"),
                  base64.b64encode(data).decode(), base64.b64encode(b"\0me\0" + data).decode(), repr(secret)[1:-1],
                  secret.encode("ascii", "backslashreplace").decode(), " ".join(secret.split())):
         told = without_password(f"535 no: {echo}, sorry", secret)

@@ -14,12 +14,12 @@ import pytest
 from alerts_parts import only_incident, picture, read_record, wait_for
 from mail_parts import (  # noqa: F401
     PASSWORD,
-    certificate,
-    guards,
+    certificate_fixture,
+    guards_fixture,
     mail_settings,
     mail_state,
-    password,
-    server,
+    password_fixture,
+    server_fixture,
 )
 
 import alerts

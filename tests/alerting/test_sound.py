@@ -231,6 +231,32 @@ def test_process_that_answers_with_something_else_costs_one_sentence(tmp_path, m
 
 def test_process_sees_none_of_our_modules_by_accident():
     """A driver that imports a module called as one of ours must get its own."""
-    code = f"import runpy; runpy.run_path({str(sound.PROCESS)!r}); import sys; print([n for n in sys.modules if 'alerting' in n])"
+    code = (f"import runpy, sys; runpy.run_path({str(sound.PROCESS)!r})\n"
+            "print([name for name in sys.modules if 'alerting' in name])")
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("executable", [None, "", "/nowhere/python"])
+def test_python_that_cannot_be_started_costs_the_sentences_alone(monkeypatch, executable):
+    monkeypatch.setattr(sys, "executable", executable)
+    sounds = sound.Sounds(voice=True)
+    problems = []
+    for text in ("One.", "Two."):
+        sounds.say(text, on_end=problems.append)
+    sounds.close(time.monotonic() + 10)
+    assert len(problems) == 2
+    assert all(problem.startswith("cannot start a process for the voice") for problem in problems)
+
+
+def test_what_goes_wrong_in_noting_one_sentence_does_not_silence_the_next(monkeypatch):
+    def refuse(problem):
+        raise ValueError("no")
+
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    sounds = sound.Sounds(voice=True)
+    problems = []
+    sounds.say("One.", on_end=refuse)
+    sounds.say("Two.", on_end=problems.append)
+    sounds.close(time.monotonic() + 10)
+    assert len(problems) == 1

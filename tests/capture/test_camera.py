@@ -241,7 +241,7 @@ def test_a_16_bit_camera_in_the_dark_is_dark_once_it_has_seen_light(driver, live
         watch(frames, lambda _: "too dark" in source.trouble)
 
 
-@pytest.mark.parametrize("nothing", [np.zeros((0, 0), np.uint8), np.zeros((5, 5, 7), np.uint8), np.zeros(100, np.uint8)])
+@pytest.mark.parametrize("nothing", [np.zeros(shape, np.uint8) for shape in ((0, 0), (5, 5, 7), (100,))])
 def test_what_is_no_picture_is_none(driver, nothing):
     driver.pictures = [nothing]
     with pytest.raises(SourceError, match="camera 0: cannot be opened"):

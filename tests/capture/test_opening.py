@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import WEIGHTS, assert_one_line
+from video_parts import announcing
 
 from capture import address, opening
 from capture.opening import open_source
@@ -184,6 +185,14 @@ def test_a_recording_on_a_server_ends_and_is_no_camera(serve, sample, live_frame
     done = run("gather_examples.py", "-i", f"{url}/real.mp4", "-o", "out", "-d", WEIGHTS, "-s", "60")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["real_000000.png", "real_000060.png"]
+
+
+def test_a_recording_on_a_server_is_known_by_its_time_stamps_too(serve, write_video, live_frames, tmp_path):
+    announcing(write_video(live_frames, "real.webm", "VP80"), 0.001)
+    with open_source(f"{serve(Files)}/real.webm") as source:
+        assert source.fps == pytest.approx(30, rel=0.01)
+        assert source.length == pytest.approx(len(live_frames), abs=1)
+        assert len(list(source.frames())) == len(live_frames)
 
 
 def test_a_recording_that_does_not_say_how_long_it_is_ends_too(serve, live_frames, tmp_path):

@@ -23,8 +23,8 @@ def with_orientation(jpeg: bytes, orientation: int) -> bytes:
 
 
 @pytest.mark.parametrize("names", [
-    ["1.png", "2.png", "10.png"], ["frame9.png", "frame010.png", "frame100.png"], ["a2-9.png", "a2-10.png", "a10-1.png"],
-    ["IMG_1.png", "IMG_1b.png", "IMG_2.png"],
+    ["1.png", "2.png", "10.png"], ["frame9.png", "frame010.png", "frame100.png"],
+    ["a2-9.png", "a2-10.png", "a10-1.png"], ["IMG_1.png", "IMG_1b.png", "IMG_2.png"],
 ])
 def test_pictures_come_in_the_order_they_were_counted_in(tmp_path, live_frames, names):
     for name, frame in zip(names, live_frames):

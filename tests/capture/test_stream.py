@@ -80,7 +80,7 @@ def test_a_few_repeats_are_no_trouble_and_no_new_pictures(camera_server):
         frames = source.frames()
         watch(frames, lambda item: item[0] == 3)
         camera_server.mode = "repeat"
-        gap = [item for item in watch(frames, lambda item: item[2] is None)]
+        gap = watch(frames, lambda item: item[2] is None)
         assert source.trouble == "" and source.lost_s == 0
         camera_server.mode = "run"
         later = watch(frames, has_picture)[-1]
@@ -190,7 +190,8 @@ def test_gathering_ends_with_a_message_when_the_camera_is_lost(camera_server, qu
 def test_a_program_ends_though_its_camera_hangs(camera_server):
     """As a process: a thread that is caught in the driver must not keep it alive."""
     code = (
-        "import sys; from capture import device; from capture.opening import open_source; device.STREAM_READ_MS = 20_000\n"
+        "import sys; from capture import device; from capture.opening import open_source\n"
+        "device.STREAM_READ_MS = 20_000\n"
         "with open_source(sys.argv[1]) as source:\n"
         "    next(source.frames()); print('seen', flush=True); sys.stdin.readline()\n"
     )
