@@ -284,41 +284,20 @@ def refuse_unseen_prompts(args: argparse.Namespace, settings: "alerts.Settings",
 
 def refuse_overwriting(args: argparse.Namespace) -> None:
     """A slip of the hand must not cost the user's own video or model, under whatever name."""
+    from capture.address import local_path
+    from storage.names import is_same, may_be_same
+
     outputs = [(option, file) for option, file in (("--output", args.output), ("--scores", args.scores)) if file]
-    read = [Path(name) for name in (_path_of(args.source), args.model, args.le, args.alerts, LOG_FILE) if name]
+    source = local_path(args.source) or ""
+    read = [name for name in (source, args.model, args.le, args.alerts, LOG_FILE) if name]
     for option, file in outputs:
-        if any(_is_same(file, other) for other in read):
+        if any(is_same(file, other) for other in read):
             raise OptionsError(f"{option} {file}: that is what is read; choose another file")
-        folder = Path(os.path.dirname(os.path.realpath(file)))
-        if file.exists() and (_is_same(folder, _path_of(args.source)) or _is_same(folder, args.detector)):
+        folder = os.path.dirname(os.path.realpath(file))
+        if file.exists() and (is_same(folder, source) or is_same(folder, args.detector)):
             raise OptionsError(f"{option} {file}: its folder is what is read; choose another file")
-    if len(outputs) == 2 and (_is_same(args.output, args.scores) or _spelt(args.output) == _spelt(args.scores)):
+    if len(outputs) == 2 and may_be_same(args.output, args.scores):
         raise OptionsError(f"--output and --scores are both {args.output}; choose two files")
-
-
-def _path_of(source: str) -> str:
-    """The file that a source names, by its path or its address."""
-    if source.startswith("file:"):
-        from urllib.parse import urlsplit
-        from urllib.request import url2pathname
-
-        return url2pathname(urlsplit(source).path)
-    return source
-
-
-def _is_same(one: Path, other: Path | str) -> bool:
-    """Is it one file, under two names, by a link, or on a disk that does not tell small letters from capitals?"""
-    try:
-        return os.path.samefile(one, other)
-    except (OSError, ValueError):   # one is not there; a name that no system takes
-        return False
-
-
-def _spelt(path: Path) -> str:
-    """As the least particular disks take a name: without small letters and capitals or ways to write an accent."""
-    import unicodedata
-
-    return unicodedata.normalize("NFKC", os.path.realpath(path).casefold())
 
 
 if __name__ == "__main__":

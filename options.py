@@ -93,7 +93,7 @@ class Parser(argparse.ArgumentParser):
 
 def fail(message: str) -> int:
     """Say in one line on standard error what is wrong and what to do; returns the exit status, 2."""
-    print(f"{Parser('').prog}: {message}", file=sys.stderr)
+    print(f"{Parser('').prog}: {' '.join(message.splitlines())}", file=sys.stderr)
     return 2
 
 

@@ -22,6 +22,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from options import make_words_safe
 from setup.environment import ROOT, VENV_PYTHON, SetupError, command_line, compile_modules, set_up
 
 # Neighbouring frames hardly differ: more than about this many of one video make training longer, not better.
@@ -198,6 +199,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
+    make_words_safe()
     arguments = parse_arguments()
     try:
         if arguments.task == "test":

@@ -20,7 +20,7 @@ import numpy as np
 import livenessnet
 from face_detector import CROP_MARGIN
 from options import Parser, at_least_one, fail, make_words_safe, positive
-from storage.names import is_same
+from storage.names import is_same, may_be_same
 from training import evaluation
 from training.dataset import DataError, Examples, load, warnings_about
 from training.evaluation import Rate
@@ -160,7 +160,7 @@ def refuse_outputs(args: argparse.Namespace) -> None:
         if any(is_same(part, args.dataset / name) for part in (folder, *folder.parents) for name in livenessnet.LABELS):
             raise DataError(f"{option} {file}: lies among the crops; choose another folder")
     for (one, file), (other, same) in itertools.combinations(files.items(), 2):
-        if is_same(file, same):
+        if may_be_same(file, same):
             raise DataError(f"{one} and {other} are both {file}; choose two files")
 
 

@@ -1,6 +1,7 @@
 """Other programs, such as loginctl: they may be missing, hang, fail, or print what is not text."""
 
 import contextlib
+import os
 import subprocess
 import tempfile
 
@@ -21,7 +22,8 @@ def run(command: list[str], stays: bool = False) -> str:
             complaints = stack.enter_context(tempfile.TemporaryFile())
         try:
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                     stderr=complaints or subprocess.DEVNULL, start_new_session=True)
+                                     stderr=complaints or subprocess.DEVNULL, start_new_session=True,
+                                     env=_environment())
         except FileNotFoundError:
             return "not installed"
         except (OSError, ValueError) as error:
@@ -52,6 +54,12 @@ def ask(command: list[str]) -> str:
         return ""
     finally:
         child.stdout.close()
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what OpenCV sets for its own windows: a locker written in Qt would look for its parts there."""
+    return {name: value for name, value in os.environ.items()
+            if not (name.startswith("QT_QPA_") and f"{os.sep}cv2{os.sep}" in value)}
 
 
 def _kill(child) -> None:

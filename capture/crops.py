@@ -10,7 +10,6 @@ import contextlib
 import errno
 import itertools
 import math
-import os
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import cv2
 import numpy as np
 
 from capture import pictures
+from storage import beside
 
 # A namespace is a name, not a link: nothing is fetched from it.
 _XMP = (
@@ -65,11 +65,10 @@ def path_of(folder: Path, recording: str, frame: int) -> Path:
 
 
 def write(folder: Path, crop: Crop) -> Path:
-    """Write a crop beside its final name, then rename: no half a picture is ever seen. Raises OSError."""
+    """Write a crop, see storage.beside: no half a picture is ever seen. Raises OSError."""
     path = path_of(folder, crop.recording, crop.frame)
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(encode(crop))
-    os.replace(part, path)
+    # Not waiting for the disk: a crop that a power failure costs is gathered again.
+    beside.write(path, encode(crop).tobytes(), lasting=False)
     return path
 
 
