@@ -13,6 +13,7 @@ from alerts import Alerts, IncidentsSettings, LocationSettings, Settings, load_s
 from authentication.authenticator import Authenticator, Look, look_for_faces
 from authentication.interruption import Stop
 from authentication.prompts import LEFT, SENTENCES
+from authentication.scoring import Scorer
 from authentication.session import Ending, watch
 from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
 from capture.source import SourceError
@@ -21,10 +22,10 @@ ENOUGH = 40 * SOON      # frames, or notices that there is none
 
 
 @pytest.fixture
-def parts(trained, detector, tmp_path):
+def parts(trained, detector, witness, tmp_path):
     """All that watch() takes beside source and window."""
     alerts = Alerts(load_settings(None), tmp_path / "incidents", rehearsal=True, voice=False)
-    authenticator = Authenticator(livenessnet.load(trained.model, trained.le), Verdict())
+    authenticator = Authenticator(Scorer(livenessnet.load(trained.model, trained.le), witness), Verdict())
     yield SimpleNamespace(detector=detector, authenticator=authenticator, alerts=alerts)
     alerts.close()
 
