@@ -18,7 +18,6 @@ without a comparison: there the detector is nearly everything.
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -34,7 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT / "face_detector"
 PARTS, BARE = (Path(__file__).resolve().with_name(name) for name in ("benchmark_parts.py", "bare_start.py"))
 SECTIONS = ("loop", "start", "memory", "gather", "train")
-STAGES = ("decode", "resize", "detect", "crop", "classify", "track", "draw")
+STAGES = ("decode", "resize", "detect", "crop", "classify", "look", "track", "draw")
 # The original is slow; this many of its frames are enough for a rate.
 ORIGINAL_FRAMES = 90
 
@@ -109,14 +108,8 @@ class Bench:
                     self.folder)
         crops = crops or self.crops
         target = self.folder / f"{crops}-crops"
-        for label in ("real", "fake"):
-            files = sorted((self._dataset / label).glob("*.png"))
-            (target / label).mkdir(parents=True, exist_ok=True)
-            for number in range(crops // 2):
-                # Recordings of 200 frames each.
-                copy = target / label / f"r{number // 200}_{number % 200:06d}.png"
-                if not copy.exists():
-                    shutil.copyfile(files[number % len(files)], copy)
+        if not target.exists():
+            part("multiply", self.folder, self._dataset, target, crops)
         return target
 
 

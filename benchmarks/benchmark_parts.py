@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +49,22 @@ def set_up(video: str, sample: str) -> dict:
     }
 
 
+def multiply(folder: str, target: str, count: str) -> dict:
+    """So many crops, half of them fake, those in a folder over and over, as if of many recordings of 200 frames."""
+    from capture import crops
+
+    for label in ("real", "fake"):
+        files = sorted(Path(folder, label).glob("*.png"))
+        Path(target, label).mkdir(parents=True)
+        for number in range(int(count) // 2):
+            recording, frame = divmod(number, 200)
+            crop = crops.read(files[number % len(files)])
+            # Of one video they would be copies, which are learned from once.
+            crops.write(Path(target, label), replace(crop, recording=f"r{recording}", frame=frame,
+                                                     source=f"{label}{recording}", time_s=frame / CAMERA_FPS))
+    return {}
+
+
 def decoded(video: Path) -> list[tuple[int, float, np.ndarray]]:
     from capture.opening import open_source
 
@@ -75,11 +92,12 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
     """The frame loop as liveness_main.py runs it on a file: frames/s and CPU time."""
     import alerts
     from authentication.authenticator import Authenticator, look_for_faces
+    from authentication.scoring import Scorer
     from authentication.session import Ending, watch
     from authentication.verdict import Verdict
     from capture.opening import open_source
 
-    network, detector = ours(model, encoder)
+    network, witness, detector = ours(model, encoder)
 
     class NeverStop:
         asked = False
@@ -91,7 +109,8 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
             frames += source.length or len(decoded(Path(video)))
             began, cpu_began = time.perf_counter(), time.process_time()
             found = look_for_faces(source, detector)
-            watch(source, found, Authenticator(judges(network), Verdict()), guard, None, None, Ending(), NeverStop)
+            authenticator = Authenticator(Scorer(network, witness), Verdict())
+            watch(source, found, authenticator, guard, None, None, Ending(), NeverStop)
             wall_s += time.perf_counter() - began
             cpu_s += time.process_time() - cpu_began
     guard.close()
@@ -101,15 +120,17 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
 def ours_stages(video: str, model: str, encoder: str) -> dict:
     """Milliseconds of the CPU that each stage takes for a frame, one after the other in one thread."""
     from authentication.drawing import annotate
+    from authentication.scoring import LOOKS_PER_S
     from authentication.tracks import SmoothBoxes
     from authentication.verdict import Verdict
     from authentication.view import View
     from face_detector import view
     from face_detector.yunet import shrink
-    from model_file.scores import probability
+    from model_file.scores import fuse, probability
 
-    network, detector = ours(model, encoder)
-    spent, timed = stopwatch(("decode", "resize", "detect", "crop", "classify", "track", "draw"))
+    network, witness, detector = ours(model, encoder)
+    spent, timed = stopwatch(("decode", "resize", "detect", "crop", "classify", "look", "track", "draw"))
+    due_s = 0.0
     frames = 0
     verdict, boxes = Verdict(), SmoothBoxes()
     capture = cv2.VideoCapture(video)
@@ -123,7 +144,11 @@ def ours_stages(video: str, model: str, encoder: str) -> dict:
         if len(faces):
             crops = timed("crop", lambda: np.stack([
                 view(frame, face[:4], network.margin, network.input_size) for face in faces]))
-            scores = timed("classify", lambda: probability(network.log_odds(crops)))
+            log_odds = timed("classify", lambda: network.log_odds(crops))
+            if witness and time_s >= due_s:     # as often as Scorer asks it, of one face
+                due_s += 1 / LOOKS_PER_S
+                word = timed("look", lambda: witness.look(frame, faces[0, :4]))
+            scores = probability(fuse(word, log_odds, network.weight) if witness else log_odds).tolist()
         state = timed("track", lambda: verdict.update(time_s, min(scores, default=None)))
         shown = timed("track", lambda: boxes.update(time_s, faces))
         timed("draw", lambda: annotate(frame, View(shown, state, 0.5, 0.5)))
@@ -132,20 +157,18 @@ def ours_stages(video: str, model: str, encoder: str) -> dict:
 
 
 def ours(model: str, encoder: str):
-    """Network and detector, set up as liveness_main.py does."""
+    """LivenessNet, witness (None where its weights cannot be had) and detector, set up as liveness_main.py does."""
     import livenessnet
+    from anti_spoofing import Witness, WitnessMissing
     from face_detector import FaceDetector
 
     cv2.setNumThreads(1)
-    return livenessnet.load(model, encoder), FaceDetector(WEIGHTS)
-
-
-def judges(network):
-    """LivenessNet and the witness, as liveness_main.py asks them."""
-    from anti_spoofing import Witness
-    from authentication.scoring import Scorer
-
-    return Scorer(network, Witness())
+    try:
+        witness = Witness()
+    except WitnessMissing as missing:
+        print(missing, file=sys.stderr)
+        witness = None
+    return livenessnet.load(model, encoder), witness, FaceDetector(WEIGHTS)
 
 
 def ours_gather(video: str, skip: str) -> dict:
@@ -168,8 +191,8 @@ def ours_gather(video: str, skip: str) -> dict:
 
 def ours_gather_stages(video: str, folder: str) -> dict:
     """Milliseconds of the CPU for a frame that becomes a crop, written into the folder."""
-    import gather_examples
     from capture import crops
+    import gather_examples
     from face_detector import CROP_MARGIN, FaceDetector, cut
 
     cv2.setNumThreads(1)
@@ -243,34 +266,30 @@ def original_train(dataset: str, epochs: str) -> dict:
 def ours_train(dataset: str, epochs: str) -> dict:
     """train.py as it is, looked at from within: fit_s, and the augmentation's share of the CPU's time in it."""
     import train
+    from training import fitting, learning
 
-    spent, asked = {}, []
-    fit, begun = train.train, train.begun
+    spent = {"fit": 0.0, "cpu": 0.0, "vary": 0.0}
+    fit, vary = learning.fit, fitting.vary
 
     def timed_fit(*args, **options):
         began, cpu_began = time.perf_counter(), time.process_time()
-        fitted = fit(*args, **options)
+        history = fit(*args, **options)
         spent["fit"], spent["cpu"] = time.perf_counter() - began, time.process_time() - cpu_began
-        return fitted
+        return history
 
-    def noted(batches):
-        asked.append(batches)
-        return begun(batches)
+    def timed_vary(*args):
+        began = time.thread_time()
+        view = vary(*args)
+        spent["vary"] += time.thread_time() - began
+        return view
 
-    train.train, train.begun = timed_fit, noted
+    learning.fit, fitting.vary = timed_fit, timed_vary
     with tempfile.TemporaryDirectory() as folder:
         status = train.main(["-d", dataset, "-m", f"{folder}/liveness.model", "-l", f"{folder}/le.pickle",
                              "-p", f"{folder}/plot.png", "--epochs", epochs])
     if status:
         raise SystemExit(status)
-    # The batches were made in another process; what they take is measured here, on some of them.
-    (batches,), some = asked, 40
-    cv2.setNumThreads(1)
-    began = time.thread_time()
-    for number in range(some):
-        batches.make(number % batches.members, number // batches.members)
-    augmentation = (time.thread_time() - began) / some * batches.members * batches.steps
-    return {"fit_s": spent["fit"], "augmentation_share": augmentation / (augmentation + spent["cpu"])}
+    return {"fit_s": spent["fit"], "augmentation_share": spent["vary"] / spent["cpu"]}
 
 
 # --- How it grows, from inside ---
@@ -279,10 +298,11 @@ def ours_train(dataset: str, epochs: str) -> dict:
 def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
     """1 to 8 faces in a frame of 1280 by 720 pixels: milliseconds of the CPU."""
     from authentication.authenticator import Authenticator, find
+    from authentication.scoring import Scorer
     from authentication.verdict import Verdict
     from face_detector import cut
 
-    network, detector = ours(model, encoder)
+    network, witness, detector = ours(model, encoder)
     frame, face = next((f, faces[0]) for _, _, f in decoded(Path(video)) if len(faces := detector.detect(f)) == 1)
     tile = cut(frame, face[:4], 2.0, 320)[0]
     rows = []
@@ -291,7 +311,7 @@ def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
         for n in range(count):
             y, x = 360 * (n // 4) + 20, 320 * (n % 4)
             picture[y : y + 320, x : x + 320] = tile
-        authenticator = Authenticator(judges(network), Verdict())
+        authenticator = Authenticator(Scorer(network, witness), Verdict())
         find_ms, judge_ms = [], []
         for n in range(30):
             began = time.thread_time()
@@ -308,9 +328,10 @@ def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
 def ours_sizes(video: str, model: str, encoder: str) -> list[dict]:
     """Frames of 320 to 3840 pixels of width: milliseconds of the CPU, and the frame loop's rate."""
     from authentication.authenticator import Authenticator, find
+    from authentication.scoring import Scorer
     from authentication.verdict import Verdict
 
-    network, detector = ours(model, encoder)
+    network, witness, detector = ours(model, encoder)
     frames = [frame for _, _, frame in decoded(Path(video))[:60]]
     rows = []
     for width in (320, 640, 1280, 1920, 3840):
@@ -321,7 +342,7 @@ def ours_sizes(video: str, model: str, encoder: str) -> list[dict]:
             for frame in frames:
                 writer.write(cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC))
             writer.release()
-            authenticator = Authenticator(judges(network), Verdict())
+            authenticator = Authenticator(Scorer(network, witness), Verdict())
             spent = {"decode_ms": [], "find_ms": [], "judge_ms": []}
             capture = cv2.VideoCapture(str(scaled))
             for n in range(len(frames)):
@@ -340,7 +361,7 @@ def ours_sizes(video: str, model: str, encoder: str) -> list[dict]:
 
 
 PARTS = {call.__name__: call for call in (
-    set_up, ours_loop, ours_stages, ours_gather, ours_gather_stages, ours_train, ours_faces, ours_sizes,
+    set_up, multiply, ours_loop, ours_stages, ours_gather, ours_gather_stages, ours_train, ours_faces, ours_sizes,
     original_loop, original_train,
 )}
 

@@ -1,6 +1,6 @@
 """Feeds damaged and made-up inputs to everything that reads what came from outside.
 
-    python benchmarks/fuzz.py [--inputs 3000] [--keep FOLDER] [model hdf5 labels settings weights picture video]
+    python benchmarks/fuzz.py [--inputs 3000] [--keep FOLDER] [model hdf5 labels settings weights witness picture video]
 
 Property-based: Hypothesis makes each input out of genuine ones, by changing bytes, numbers, records or parts of them
 (checksums put right, so that the change gets past them), or out of the pieces that the format is made of. Each is
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+sys.path[:0] = map(str, (ROOT, ROOT / "benchmarks", ROOT / "tests" / "model_file", ROOT / "tests" / "anti_spoofing"))
 
 import numpy as np  # noqa: E402
 from fuzz_inputs import (  # noqa: E402
@@ -64,6 +64,7 @@ def one_line(error: Exception) -> str:
 
 def read_model(path: Path) -> str:
     import livenessnet
+    from model_file.scores import fuse, probability
 
     encoder = path.with_name("le.pickle")
     if not encoder.exists():
@@ -73,16 +74,18 @@ def read_model(path: Path) -> str:
     except livenessnet.ModelError as error:
         return one_line(error)
     for faces in (1, 3):
-        scores = network.p_real(np.full((faces, network.input_size, network.input_size, 3), 90, np.uint8), 0.6)
+        log_odds = network.log_odds(np.full((faces, network.input_size, network.input_size, 3), 90, np.uint8), 0.6)
+        scores = probability(fuse(np.zeros(faces), log_odds, network.weight))
         assert scores.shape == (faces,) and (scores >= 0).all() and (scores <= 1).all(), scores
     return "used"
 
 
 def read_hdf5(path: Path) -> str:
     import livenessnet
+    from model_file import original
 
     try:
-        livenessnet._load_hdf5(path, path.read_bytes())
+        original._load_hdf5(path, path.read_bytes())
     except livenessnet.ModelError as error:
         return one_line(error)
     return "used"
@@ -128,6 +131,17 @@ def read_weights(path: Path) -> str:
         FaceDetector(path.parent)
     except DetectorError as error:
         return one_line(error)
+    return "used"
+
+
+def read_witness(path: Path) -> str:
+    from anti_spoofing.pytorch_file import PyTorchFileError, read
+
+    try:
+        tensors = read(path.read_bytes())
+    except PyTorchFileError as error:
+        return one_line(error)
+    assert all(isinstance(name, str) and values.dtype in ("f4", "i8") for name, values in tensors.items())
     return "used"
 
 
@@ -202,12 +216,21 @@ def _weights_inputs(folder: Path):
     return broken([Genuine((ROOT / "face_detector" / WEIGHTS).read_bytes())])
 
 
+def _witness_inputs(folder: Path):
+    from pytorch_parts import file_of
+
+    tensors = {"a.weight": np.zeros((3, 4), np.float32), "a.count": np.array(5), "b.bias": np.ones(4, np.float32)}
+    genuine = Genuine(file_of(tensors))
+    return st.one_of(pickles([genuine]), damaged([genuine], 2))
+
+
 TARGETS = {
     "model": Target(read_model, _model_inputs, ".model", 300),
     "hdf5": Target(read_hdf5, lambda folder: broken(genuine_hdf5(folder)), ".h5", 500, apart=True),
     "labels": Target(read_labels, lambda folder: pickles(genuine_encoders()), ".pickle", 100),
     "settings": Target(read_settings, _settings_inputs, ".toml", 100),
     "weights": Target(read_weights, _weights_inputs, ".onnx", 100),
+    "witness": Target(read_witness, _witness_inputs, ".pth", 100),
     "picture": Target(read_picture, _picture_inputs, ".png", 600),
     "video": Target(read_video, _video_inputs, ".mp4", 800),
 }

@@ -136,7 +136,8 @@ def changed_archive(draw, archive: bytes) -> bytes:
     elif change == "bytes":
         graph = draw(damaged([graph]))
     elif change == "details":
-        details[draw(st.sampled_from(["format", "labels", "input_size", "margin", "calibration"]))] = draw(JSON)
+        names = ["format", "labels", "input_size", "margin", "weight", "calibration"]
+        details[draw(st.sampled_from(names))] = draw(JSON)
     elif change == "calibration":
         details["calibration"][draw(st.sampled_from(["scale", "reach", "offset"]))] = draw(
             JSON | st.lists(st.floats() | st.integers(), min_size=1, max_size=6)
@@ -261,22 +262,22 @@ class Genuine(bytes):
 
 
 def genuine_models(folder: Path) -> list[bytes]:
-    """Small, untrained networks: one, and the mean of two, that also as our earlier versions wrote it."""
+    """Small, untrained networks: one as it is written now, and the mean of two as our earlier versions wrote it."""
     import earlier_graphs
-
     import livenessnet
 
     livenessnet.import_keras().utils.set_random_seed(1)
     calibration = {"scale": 1.0, "reach": [0.5, 0.8, 1.35], "offset": [-0.6, 0.1, 0.3]}
-    details = {"margin": 2.7, "calibration": calibration}
-    build = livenessnet.LivenessNet.build
-    pair = livenessnet.LivenessNet.average([build(16, 16, 3, 2) for _ in range(2)])
-    archives = []
-    for model in (build(16, 16, 3, 2), pair):
-        livenessnet.save(model, folder / "genuine.model", livenessnet.LABELS, details)
-        archives.append(Genuine((folder / "genuine.model").read_bytes()))
-    return [*archives, *(Genuine(earlier_graphs.rewritten(archives[1], form))
-                         for form in (earlier_graphs.SECOND, earlier_graphs.FIRST))]
+    details = {"margin": 2.7, "weight": 0.25, "calibration": calibration}
+    path = folder / "genuine.model"
+    first, second, third = (livenessnet.LivenessNet.build(16, 16, 3, 2) for _ in range(3))
+    livenessnet.save(first, path, livenessnet.LABELS, details)
+    archives = [Genuine(path.read_bytes())]
+    del details["weight"]
+    pair = earlier_graphs.average([second, third])
+    for form in (earlier_graphs.THIRD, earlier_graphs.SECOND, earlier_graphs.FIRST):
+        archives.append(Genuine(earlier_graphs.write(path, pair, form, details).read_bytes()))
+    return archives
 
 
 def genuine_hdf5(folder: Path) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "capture")]
+ROOMS = ("anti_spoofing", "capture", "model_file")     # whose parts others use, too
+sys.path[:0] = map(str, (ROOT, ROOT / "benchmarks", *(ROOT / "tests" / room for room in ROOMS)))
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
@@ -19,6 +21,8 @@ from camera_parts import Server  # noqa: E402
 
 import gather_examples  # noqa: E402
 import train  # noqa: E402
+from anti_spoofing import Witness, WitnessMissing  # noqa: E402
+from anti_spoofing.minifasnet import WEIGHTS as WITNESS_WEIGHTS  # noqa: E402
 from face_detector import FaceDetector  # noqa: E402
 from training.sample_video import make_sample  # noqa: E402
 
@@ -28,6 +32,26 @@ WEIGHTS = ROOT / "face_detector"
 def pytest_configure(config):
     # Keras 3.15 on NumPy 2, on every array it takes; nothing of ours.
     config.addinivalue_line("filterwarnings", "ignore:__array__ implementation doesn't accept a copy keyword")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def witness() -> Witness | None:
+    """The anti-spoofing network, fetched once; None where it cannot be had, and then no start tries for long."""
+    try:
+        return Witness()
+    except WitnessMissing:
+        FaceDetector(WEIGHTS)   # which may be had, and is from now on
+        os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
+        return None
+
+
+@pytest.fixture(scope="session")
+def witness_folder() -> Path:
+    """The folder of the real weights and of what PyTorch makes of them, as LIVENESS_WEIGHTS names it."""
+    folder = os.environ.get("LIVENESS_WEIGHTS", "")
+    if not folder or not Path(folder, WITNESS_WEIGHTS).is_file():
+        pytest.skip(f"LIVENESS_WEIGHTS names no folder with {WITNESS_WEIGHTS}")
+    return Path(folder)
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +86,7 @@ def trained(sample, tmp_path_factory) -> SimpleNamespace:
     paths = {name: folder / file for name, file in
              (("dataset", "dataset"), ("model", "liveness.model"), ("le", "le.pickle"), ("plot", "plot.png"))}
     options = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
-    assert train.main([*options, "--epochs", "8", "--batch-size", "32"]) == 0
+    assert train.main([*options, "--epochs", "12"]) == 0
     return SimpleNamespace(**paths)
 
 
@@ -97,12 +121,19 @@ def run(tmp_path):
     """Run one of the scripts as a user would, in a folder of its own: run("train.py", "--dataset", ...)."""
 
     def run_script(script: str, *options, env: dict | None = None) -> subprocess.CompletedProcess:
-        return subprocess.run(
+        return without_the_missing(subprocess.run(
             [sys.executable, ROOT / script, *map(str, options)], cwd=tmp_path, env=env, text=True,
             capture_output=True, stdin=subprocess.DEVNULL, timeout=120,
-        )
+        ))
 
     return run_script
+
+
+def without_the_missing(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
+    """Without the line that says that the anti-spoofing weights cannot be had: here they may or may not."""
+    lines = done.stderr.splitlines(keepends=True)
+    done.stderr = "".join(line for line in lines if "anti-spoofing weights: cannot be fetched" not in line)
+    return done
 
 
 @pytest.fixture
@@ -151,3 +182,17 @@ def assert_one_line(done: subprocess.CompletedProcess, *parts: str, status: int 
     assert len(done.stderr.splitlines()) == 1, done.stderr
     for part in parts:
         assert part in done.stderr
+
+
+def memory_of(code: str, *arguments) -> tuple[str, int]:
+    """What the code prints in a process of its own, and how many MB more than before it took at most. Its modules are
+    imported before that."""
+    frame = ("import sys; sys.path[:0] = %r\nimport fuzz, livenessnet\nfrom pathlib import Path\n"
+             "from anti_spoofing import pytorch_file\nfrom capture import crops\n"
+             "before = fuzz.peak_mb()\n%s\nprint(round(fuzz.peak_mb() - before))")
+    done = subprocess.run(
+        [sys.executable, "-c", frame % ([str(ROOT), str(ROOT / "benchmarks")], code), *map(str, arguments)],
+        capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[-500:]
+    *lines, peak = done.stdout.splitlines()
+    return "\n".join(lines), int(peak)

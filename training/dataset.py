@@ -97,10 +97,11 @@ def load(dataset: Path, margin: float, tell: Callable[[str], None]) -> Examples:
     files = _files(dataset)
     found: list[_Shown] = []
     taken: set[tuple] = set()
-    copies = 0
+    copies, unread_fakes = 0, 0
     for file, shown in zip(files, spread(lambda file: _read(file, margin), files, os.cpu_count() or 1)):
         if isinstance(shown, str):
             tell(f"{file}: {shown}; left out")
+            unread_fakes += file.parent.name == "fake"
             continue
         # The same video under two names, or a crop that was copied: learned from once, and not judged on as well.
         key = shown.label, shown.crop.source, shown.crop.time_s if shown.crop.source else shown.crop.picture.tobytes()
@@ -117,6 +118,10 @@ def load(dataset: Path, margin: float, tell: Callable[[str], None]) -> Examples:
                         "some hundreds are better")
     examples, views = _together(found, tell)
     if sum(~examples.is_real) < FEWEST:
+        if unread_fakes:
+            fakes = sum(~examples.is_real)
+            raise DataError(f"{dataset / 'fake'}: {fakes} crops, and {unread_fakes} files that are none; gather "
+                            "replays there, or empty it: then they are simulated")
         examples, views = _with_simulated_replays(examples, views)
     return replace(examples, witness=_asked(examples, views, tell))
 
@@ -125,12 +130,19 @@ def _files(dataset: Path) -> list[Path]:
     """All there is in the folders real and fake, be they links or not. Raises DataError."""
     files = []
     visited = set()
-    for folder, folders, names in os.walk(dataset, followlinks=True):
+
+    def refuse(error: OSError):
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); make it readable, or take it away")
+
+    for folder, folders, names in os.walk(dataset, onerror=refuse, followlinks=True):
         visited.add(os.path.realpath(folder))
         folders[:] = [name for name in sorted(folders) if name[0] != "."
                       and os.path.realpath(os.path.join(folder, name)) not in visited]
         files += [Path(folder, name) for name in sorted(names) if name[0] != "." and name not in NO_CROPS
                   and (Path(folder) != dataset or Path(name).suffix.lower() in IMAGE_SUFFIXES)]
+    for label in LABELS:
+        if os.path.lexists(dataset / label) and not (dataset / label).is_dir():
+            raise DataError(f"{dataset / label}: not a folder, nor a link to one that is there; put that right first")
     names = {file.parent.name for file in files}
     if not names:
         raise DataError(f"{dataset}: no pictures in it; fill {dataset / 'real'} and {dataset / 'fake'} "
@@ -140,8 +152,8 @@ def _files(dataset: Path) -> list[Path]:
     if not names <= set(LABELS):
         raise DataError(f"{dataset}: the classes are {', '.join(sorted(names))}; "
                         "they must be two folders named real and fake")
-    # Copies that a file manager has named, "real_000004 (2).png", come behind what they are copies of.
-    return sorted(files, key=lambda file: (crops.origin(file) == ("", 0), file))
+    # Of a crop and its copy, which file managers call "x (2)", the crop is kept.
+    return sorted(files, key=lambda file: (not crops.origin(file)[0], file))
 
 
 def _read(file: Path, margin: float) -> "_Shown | str":

@@ -24,7 +24,7 @@ def test_in_a_dark_frame_nobody_looks_for_faces(detector, live_frames):
     assert not find(detector, live_frames[0]).dark
 
 
-def test_a_face_that_fills_the_frame_is_judged_as_a_close_up(detector, trained, live_frames):
+def test_an_earlier_model_judges_a_face_that_fills_the_frame_as_a_close_up(detector, trained, live_frames):
     network = livenessnet.load(trained.model, trained.le)
     # An operating point that only close-ups miss.
     network.details["calibration"] = {"scale": 1e-3, "reach": [0.75, 0.95], "offset": [-9.0, 9.0]}
@@ -38,7 +38,7 @@ def test_a_face_that_fills_the_frame_is_judged_as_a_close_up(detector, trained, 
     within = face.copy()
     within[:2] -= left, top
     scorer = Scorer(network, None)
-    far, near = scorer.scores(0.0, frame, face[None]) + scorer.scores(1.0, close_up, within[None])
+    far, near = scorer.scores(0, frame, face[None]) + scorer.scores(1, close_up, within[None])
     assert far > 0.99 and near < 0.01
 
 
@@ -48,7 +48,7 @@ def test_the_network_is_shown_the_view_that_training_shows_it(detector, trained,
     network.log_odds = lambda crops, reach: shown.append(crops) or np.zeros(len(crops))
     frame = live_frames[0]
     face = detector.detect(frame)[0]
-    Scorer(network, None).scores(0.0, frame, face[None])
+    Scorer(network, None).scores(0, frame, face[None])
     stored, _ = cut(frame, face[:4])
     kept = cv2.resize(stored, (VIEW_SIDE, VIEW_SIDE), interpolation=cv2.INTER_AREA)
     assert np.abs(shown[0][0].astype(float) - shrunk(kept, network.input_size)).mean() < 1

@@ -1,7 +1,5 @@
 """The frame loop on a real stream that misbehaves; what is shown is noted where the window would show it."""
 
-import contextlib
-import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,23 +10,22 @@ from camera_parts import QUICK, SOON, stream
 
 import livenessnet
 from alerts import Alerts, IncidentsSettings, LocationSettings, Settings, load_settings
-from authentication import session
 from authentication.authenticator import Authenticator, Look, look_for_faces
 from authentication.interruption import Stop
 from authentication.prompts import LEFT, SENTENCES
 from authentication.scoring import Scorer
 from authentication.session import Ending, watch
-from authentication.verdict import AUTHORIZED, CHECKING, REPLAY, UNAUTHORIZED, Verdict
+from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
 from capture.source import SourceError
 
 ENOUGH = 40 * SOON      # frames, or notices that there is none
 
 
 @pytest.fixture
-def parts(trained, detector, tmp_path):
+def parts(trained, detector, witness, tmp_path):
     """All that watch() takes beside source and window."""
     alerts = Alerts(load_settings(None), tmp_path / "incidents", rehearsal=True, voice=False)
-    authenticator = Authenticator(Scorer(livenessnet.load(trained.model, trained.le), None), Verdict())
+    authenticator = Authenticator(Scorer(livenessnet.load(trained.model, trained.le), witness), Verdict())
     yield SimpleNamespace(detector=detector, authenticator=authenticator, alerts=alerts)
     alerts.close()
 
@@ -136,79 +133,3 @@ def test_a_prompt_overtakes_the_sentences_that_wait(monkeypatch):
     watch(source, looking, judge, guard, None, None, Ending(), Stop())
     guard.close(0)
     assert spoken == [(SENTENCES[LEFT], True)]
-
-
-class Heard:
-    """Stands where the alerts stand, and notes in which order it is called."""
-
-    ready, status = True, ""
-
-    def __init__(self):
-        self.calls = []
-
-    def say(self, text, overtake=False):
-        self.calls.append("say")
-
-    def authorized(self, score):
-        self.calls.append("authorized")
-
-    def unauthorized(self, snapshot, evidence, score, source, reason):
-        self.calls.append(("unauthorized", snapshot.shape, reason))
-        return True
-
-
-def judged(*states: str):
-    """A file with a face that is judged so, frame by frame: source, found and authenticator."""
-    face, frame = np.array([[10, 10, 40, 40, *[0] * 11]], np.float32), np.full((90, 120, 3), 99, np.uint8)
-    looks = [Look(face if state else face[:0], [0.1] if state else [], False, state or CHECKING, 0.1, 1.0, (n, 0),
-                  False, None, "") for n, state in enumerate(states)]
-    found = ((n, n / 30, frame, None) for n in range(len(states)))
-    judge = SimpleNamespace(judge=lambda *_: looks.pop(0), evidence=list)
-    return SimpleNamespace(live=False, name="file"), found, judge
-
-
-@pytest.mark.parametrize("broken", ["annotate", "log"])
-def test_consequences_come_before_words_and_pictures(monkeypatch, broken):
-    heard = Heard()
-
-    def fail(*_, **__):
-        raise RuntimeError(f"{broken}, after {len(heard.calls)} calls")
-
-    if broken == "annotate":
-        monkeypatch.setattr("authentication.drawing.annotate", fail)
-    else:
-        monkeypatch.setattr(session.log, "info", fail)
-    with contextlib.suppress(RuntimeError):
-        source, found, judge = judged(UNAUTHORIZED)
-        watch(source, found, judge, heard, None, None, Ending(), Stop())
-    assert heard.calls == [("unauthorized", (90, 120, 3), REPLAY)]
-
-
-@pytest.mark.parametrize("states, why", [
-    ([None] * 9, "no face was seen"), ([CHECKING] * 3, "not seen for long enough"), ([CHECKING, AUTHORIZED], "")])
-def test_a_session_without_a_verdict_says_why(states, why):
-    outcome = watch(*judged(*states), Heard(), None, None, Ending(), Stop())
-    assert why in outcome.why_undecided and bool(why) == bool(outcome.why_undecided) and outcome.ended
-    stop = Stop()
-    stop.gently()
-    stop()
-    assert not watch(*judged(*states), Heard(), None, None, Ending(), stop).ended
-
-
-def test_whoever_holds_up_the_words_does_not_hold_up_the_guard(monkeypatch):
-    """As Ctrl-S does, or a pipe that nobody reads."""
-    held, said = threading.Event(), []
-
-    def slow(*words, **_):
-        held.wait(20)
-        said.append(words)
-
-    monkeypatch.setattr("builtins.print", slow)
-    heard, began = Heard(), time.monotonic()
-    watch(*judged(*[UNAUTHORIZED, AUTHORIZED] * 5), heard, None, None, Ending(), Stop())
-    assert time.monotonic() - began < 5 and len(heard.calls) == 10 and not said
-    held.set()
-    end = time.monotonic() + 5
-    while len(said) < 10 and time.monotonic() < end:
-        time.sleep(0.01)
-    assert len(said) == 10, "said once they can be"

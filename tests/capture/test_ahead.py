@@ -11,18 +11,17 @@ import numpy as np
 import pytest
 from conftest import WEIGHTS
 
+from capture import crops
 import gather_examples
 import livenessnet
-import train
-from anti_spoofing import Witness, WitnessMissing
+from capture.ahead import Ahead, spread
 from authentication.authenticator import Authenticator, find
 from authentication.scoring import Scorer
 from authentication.session import score_rows
 from authentication.verdict import Verdict
-from capture import crops
-from capture.ahead import Ahead, spread
-from capture.opening import open_source
 from face_detector import FaceDetector, cut
+from training.learning import INPUT_SIZE
+from capture.opening import open_source
 
 
 def wait_until(condition) -> None:
@@ -135,13 +134,9 @@ def test_a_failed_call_is_told_after_the_results_before_it():
         next(results)
 
 
-def test_the_frame_loop_gives_what_one_frame_after_the_other_gives(run, sample, trained, tmp_path):
+def test_the_frame_loop_gives_what_one_frame_after_the_other_gives(run, sample, trained, witness, tmp_path):
     """Bit for bit: faces, scores and states of every frame."""
     network, detector = livenessnet.load(trained.model, trained.le), FaceDetector(WEIGHTS)
-    try:
-        witness = Witness()
-    except WitnessMissing:      # then the script does without, too
-        witness = None
     for video in (sample.real, sample.fake):
         done = run("liveness_main.py", "--model", trained.model, "--le", trained.le, "--detector", WEIGHTS,
                    "--source", video, "--scores", "scores.csv", "--no-display", "--no-voice", "--no-lock")
@@ -207,7 +202,7 @@ def test_the_bare_script_looks_at_as_many_frames_as_a_first_verdict_takes(run, s
     graph = tmp_path / "liveness.onnx"
     with zipfile.ZipFile(trained.model) as members:
         graph.write_bytes(members.read("liveness.onnx"))
-    bare = run("benchmarks/bare_start.py", sample.real, next(WEIGHTS.glob("*.onnx")), graph, train.INPUT_SIZE)
+    bare = run("benchmarks/bare_start.py", sample.real, next(WEIGHTS.glob("*.onnx")), graph, INPUT_SIZE)
     assert bare.returncode == 0, bare.stderr
     done = run("liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS, "--source", sample.real,
                "--once", "--json", "--no-display", "--no-voice")

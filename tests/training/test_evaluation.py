@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-import evaluation
-from livenessnet import calibrate
+from model_file.scores import CAP, calibrate, fuse
+from training import evaluation
 
-WIDE = {"scale": 1.0, "reach": [0.5, 1.35], "offset": [-0.5, 0.2]}
+OWN = {"scale": 1.0, "offset": 0.0}
 
 
 def dataset(**frames) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -111,33 +111,91 @@ def test_every_interval_holds_its_share(share, count):
 def test_the_operating_point_is_where_errors_are_least():
     raw = np.array([0.1, 0.2, 0.3, 0.4, 0.45, 0.7])
     is_real = np.array([False, False, False, True, True, True])
-    calibration = evaluation.calibrate(raw, np.ones(6), is_real, WIDE)
-    np.testing.assert_array_equal(calibrate(raw, 1, calibration) >= 0.5, is_real)
-    # At every reach alike.
-    moved = np.array(calibration["offset"]) - WIDE["offset"]
-    assert moved[0] == pytest.approx(moved[1]) and abs(moved[0]) > 0.05
+    calibration = evaluation.calibrate(raw, is_real)
+    np.testing.assert_array_equal(calibrate(raw, 1, calibration) >= 0, is_real)
+    assert calibration["scale"] == 1 and calibration["offset"] > 0.3
+    # A class that outnumbers the other counts no more than it.
+    many = np.concatenate([raw, np.full(60, 0.42)])
+    crowded = np.concatenate([is_real, np.zeros(60, bool)])
+    assert np.mean(calibrate(many, 1, evaluation.calibrate(many, crowded))[crowded] >= 0) <= 2 / 3
 
 
-def test_where_everything_is_told_apart_the_operating_point_stays_where_it_was():
-    assert evaluation.calibrate(np.array([0.1, 0.9]), np.ones(2), np.array([False, True]), WIDE) == WIDE
+def test_where_everything_is_told_apart_the_operating_point_is_the_networks_own():
+    assert evaluation.calibrate(np.array([0.1, 0.9]), np.array([False, True])) == OWN
+    assert evaluation.calibrate(np.array([0.0, 1.0]), np.array([False, True])) == OWN, "as sure as a softmax gets"
 
 
-def test_crops_are_judged_by_the_operating_point_of_their_own_reach():
-    start = {"scale": 1.0, "reach": [0.5, 1.0], "offset": [-4.0, 0.0]}
-    # A close-up of a replay that looks live: as such it is judged right, from farther away it would not be.
-    raw, is_real = np.array([0.75, 0.9]), np.array([False, True])
-    assert evaluation.calibrate(raw, np.array([0.5, 1.0]), is_real, start) == start
-    assert evaluation.calibrate(raw, np.array([1.0, 1.0]), is_real, start) != start
+def test_where_nothing_is_told_apart_the_operating_point_is_the_networks_own():
+    assert evaluation.calibrate(np.full(6, 0.3), np.arange(6) % 2 == 0) == OWN
 
 
-def test_where_both_classes_look_live_the_operating_point_is_expected_to_move_towards_live():
-    is_real = np.array([True, True, True, False, False, False])
-    far, near = [5, 6, 7, -3, -4, -5], [5, 6, 7, 1, 2, 3]
-    expected = evaluation.expected(np.array([0.5, 1.35]), 1 / (1 + np.exp(-np.array([near, far], float))), is_real, 0.3)
-    # The middle between the medians: (6 + 2) / 2 close up, (6 - 4) / 2 from afar.
-    assert expected["reach"] == [0.5, 1.35]
-    assert expected["offset"][0] == pytest.approx(0.3 - evaluation.FADING * (4 - 1), abs=1e-3)
-    assert expected["offset"][1] == pytest.approx(0.3, abs=1e-3)
+LIVE = np.array([True] * 10 + [False] * 10)
+SIDES = np.where(LIVE, 1.0, -1.0)
+
+
+@pytest.mark.parametrize("own", [SIDES * 9, -SIDES * 9, SIDES * 0], ids=["right", "wrong", "silent"])
+def test_where_the_witness_is_clear_livenessnet_counts_nothing(own):
+    assert evaluation.worth(SIDES * 4, own, LIVE) == 0
+
+
+def test_where_the_witness_doubts_livenessnet_counts_as_much_as_it_takes():
+    assert evaluation.worth(SIDES * 0.2, SIDES * 9, LIVE) == 0.75     # 0.2 + 0.75 * 2 is clear, 0.2 + 0.5 * 2 is not
+    assert evaluation.worth(SIDES * 1.1, SIDES * 9, LIVE) == 0.25
+    assert evaluation.worth(SIDES * -0.5, SIDES * 9, LIVE) == 1.0     # and where the witness errs
+
+
+def test_a_livenessnet_that_learned_the_wrong_thing_counts_nothing():
+    assert evaluation.worth(SIDES * 1.0, -SIDES * 9, LIVE) == 0
+    assert evaluation.worth(SIDES * 4, np.full(20, 9.0), LIVE) == 0, "for live whatever it sees"
+
+
+def test_what_it_is_worth_is_one_of_few_whatever_it_is_shown():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        weight = evaluation.worth(rng.normal(0, 3, 20), rng.normal(0, 3, 20), LIVE)
+        assert weight in evaluation.WEIGHTS and 0 <= weight <= 1
+
+
+@pytest.mark.parametrize("weight", evaluation.WEIGHTS)
+def test_at_no_weight_does_a_clear_attack_pass(weight):
+    assert fuse(np.array([-CAP - 0.01]), np.array([99.0]), weight)[0] < 0
+
+
+@pytest.mark.parametrize("recordings", [
+    dict(real_desk=300, fake_desk=200), dict(real_desk=41, fake_desk=20), dict(real_a=9, fake_a=8),
+    dict(real_a=60, real_b=50, fake_a=70, fake_b=80), dict(real_a=90, real_b=30, real_c=5, fake_a=50),
+    dict(real_a=100, fake_a=60, fake_b=60, fake_c=3),
+])
+def test_nothing_that_is_judged_was_trained_or_chosen_on(recordings):
+    is_real, names, time_s = dataset(**recordings)
+    shuffled = np.random.default_rng(0).permutation(len(names))
+    is_real, names, time_s = is_real[shuffled], names[shuffled], time_s[shuffled]
+    train_rows, held_rows, _ = evaluation.split(is_real, names, time_s)
+    choice_rows, judged_rows = evaluation.cut_ends(held_rows, names, time_s, 0.5)
+    parts = [set(rows) for rows in (train_rows, choice_rows, judged_rows)]
+    assert all(len(part) == len(rows) for part, rows in zip(parts, (train_rows, choice_rows, judged_rows)))
+    assert sum(map(len, parts)) == len(set.union(*parts)), "no row in two parts"
+    for rows in (train_rows, choice_rows, judged_rows):
+        assert {True, False} == set(is_real[rows]), "both classes in each"
+    for name in set(names):
+        ends = [sorted(time_s[rows[names[rows] == name]]) for rows in (train_rows, choice_rows, judged_rows)]
+        ends = [end for end in ends if end]
+        for earlier, later in zip(ends, ends[1:]):
+            assert earlier[-1] < later[0], f"{name}: in the order of time"
+
+
+def test_a_gap_is_left_before_an_end():
+    rows = np.random.default_rng(0).permutation(200)
+    fronts, ends = evaluation.cut_ends(rows, np.full(200, "a"), np.arange(200) / 30, 0.25)
+    assert sorted(fronts) == list(range(140)) and sorted(ends) == list(range(150, 200))
+    fronts, ends = evaluation.cut_ends(np.arange(100, 200), np.full(200, "a"), np.arange(200) / 30, 0.5)
+    assert sorted(fronts) == list(range(100, 145)) and sorted(ends) == list(range(150, 200))
+
+
+def test_each_recording_has_an_end_of_its_own():
+    names = np.repeat(["a", "b"], [40, 80])
+    _, ends = evaluation.cut_ends(np.arange(120), names, np.tile(np.arange(40), 3) / 30, 0.25)
+    assert np.sum(names[ends] == "a") == 10 and np.sum(names[ends] == "b") == 20
 
 
 def test_the_sentence_says_what_was_judged():

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-import replay
+from training import simulated_replay
 
 SIDE = 128
 WHOLE = np.array([0.0, 0.0, 1.0, 1.0], np.float32)
@@ -20,13 +20,14 @@ def live_crop():
 
 def simulated(count=40, inside=WHOLE, crop=None):
     crop = live_crop() if crop is None else crop
-    return [replay.simulate(crop, inside, 2.7, np.random.default_rng(seed)) for seed in range(count)]
+    return [simulated_replay.simulate(crop, inside, 2.7, np.random.default_rng(seed)) for seed in range(count)]
 
 
 def test_the_same_seed_makes_the_same_replay_and_the_live_crop_stays_as_it_was():
     crop = live_crop()
     before = crop.copy()
-    first, again, other = (replay.simulate(crop, WHOLE, 2.7, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    first, again, other = (
+        simulated_replay.simulate(crop, WHOLE, 2.7, np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert first.shape == crop.shape and first.dtype == np.uint8
     assert np.array_equal(first, again) and np.abs(first.astype(int) - other).mean() > 5
     assert np.array_equal(crop, before)
@@ -68,5 +69,5 @@ def test_what_the_recording_did_not_show_is_not_on_the_screen():
 @pytest.mark.parametrize("margin", [1.0, 2.7, 4.0])
 def test_any_crop_can_be_simulated(inside, margin):
     for seed in range(20):
-        view = replay.simulate(live_crop(), np.array(inside), margin, np.random.default_rng(seed))
+        view = simulated_replay.simulate(live_crop(), np.array(inside), margin, np.random.default_rng(seed))
         assert view.shape == (SIDE, SIDE, 3)
