@@ -260,12 +260,10 @@ def test_an_incidents_folder_is_gathered_from_its_raw_frames(live_frames, tmp_pa
 
 
 def test_no_part_of_a_crop_is_ever_seen_under_its_name(sample, tmp_path, monkeypatch):
-    def full_disk(self, data):
-        with open(self, "wb") as file:
-            file.write(bytes(data)[:10])
+    def full_disk(part, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    monkeypatch.setattr(os, "replace", full_disk)
     assert gather("-i", sample.real, "-o", tmp_path, "-s", "60") == 2
     assert not list(tmp_path.glob("*.png"))
 

@@ -189,7 +189,7 @@ def test_what_follows_test_goes_to_pytest(arguments, command, monkeypatch):
 def test_the_status_of_the_tests_is_passed_on(project):
     for folder in ("setup", "tests"):
         (project / folder).mkdir()
-    for file in ("quickstart.py", *(f"setup/{path.name}" for path in (ROOT / "setup").glob("*.py"))):
+    for file in ("quickstart.py", "options.py", *(f"setup/{path.name}" for path in (ROOT / "setup").glob("*.py"))):
         (project / file).write_bytes((ROOT / file).read_bytes())
     for file in ("requirements.txt", "pip-list.txt", "tests/requirements.txt"):
         (project / file).write_text("numpy\n")

@@ -13,7 +13,6 @@ from anti_spoofing import View, Witness, WitnessError, WitnessMissing, graph, mi
 from anti_spoofing.minifasnet import FAR, GRAPH, GRAPH_SHA256, NEAR, SHIFT, SIDE, WEIGHTS, WEIGHTS_SHA256
 from storage.cache import cache_folder
 
-
 # --- The real one ---
 
 

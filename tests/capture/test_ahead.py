@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from conftest import WEIGHTS
 
-from capture import crops
 import gather_examples
 import livenessnet
-from capture.ahead import Ahead, spread
 from authentication.authenticator import Authenticator, find
 from authentication.scoring import Scorer
 from authentication.session import score_rows
 from authentication.verdict import Verdict
+from capture import crops
+from capture.ahead import Ahead, spread
+from capture.opening import open_source
 from face_detector import FaceDetector, cut
 from training.learning import INPUT_SIZE
-from capture.opening import open_source
 
 
 def wait_until(condition) -> None:

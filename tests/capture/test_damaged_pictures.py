@@ -4,7 +4,7 @@ import struct
 import zlib
 
 import cv2
-import fuzz
+import fuzz_inputs
 import pytest
 from conftest import memory_of
 
@@ -14,7 +14,7 @@ READ = "crop = crops.read(Path(sys.argv[1])); print(crop if crop is None else cr
 
 
 def encoded(suffix: str) -> bytes:
-    return cv2.imencode(suffix, fuzz.picture_of())[1].tobytes()
+    return cv2.imencode(suffix, fuzz_inputs.picture_of())[1].tobytes()
 
 
 def huge_png() -> bytes:
@@ -69,7 +69,7 @@ def test_pictures_of_every_kind_are_read(tmp_path, suffix):
     (b'inside="0.0', b'inside="9.0'), (b":0.10000:", b":0.1000::"),
 ])
 def test_a_crop_whose_notes_make_no_sense_is_read_as_another_tools(tmp_path, old, new):
-    data = fuzz.genuine_crop(tmp_path)
+    data = fuzz_inputs.genuine_crop(tmp_path)
     changed, at = bytearray(data[:8]), 8
     while at < len(data):
         size = struct.unpack(">I", data[at : at + 4])[0]

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 import pytest
-
-import livenessnet
 from earlier_graphs import average
 from graph_parts import used
+
+import livenessnet
 from livenessnet import LivenessNet
 from model_file import graph_check, graph_writer
 from model_file.saving import TOLERANCE

@@ -193,13 +193,13 @@ def test_a_dangling_link_is_named_and_left_out(dataset):
 def test_a_pipe_is_named_and_nobody_waits_for_it(dataset):
     os.mkfifo(dataset / "fake" / "y_000001.png")
     examples, told = told_of(dataset)
-    assert len(examples.crops) == 40 and "y_000001.png: not a picture" in told[0]
+    assert len(examples.crops) == 40 and "y_000001.png: not a regular file" in told[0]
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="there are no devices")
 def test_nor_for_a_device_that_never_ends(dataset):
     (dataset / "real" / "z_000001.png").symlink_to("/dev/zero")
-    assert "z_000001.png: not a picture" in told_of(dataset)[1][0]
+    assert "z_000001.png: not a regular file" in told_of(dataset)[1][0]
 
 
 def test_a_file_that_cannot_be_read_is_named_and_left_out(dataset, monkeypatch):

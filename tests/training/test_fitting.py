@@ -8,6 +8,7 @@ from dataset_parts import fill
 
 import livenessnet
 from face_detector import VIEW_SIDE
+from model_file.scores import DEFAULT_WEIGHT
 from training import fitting, learning
 from training.dataset import load
 from training.evaluation import cut_ends
@@ -129,11 +130,11 @@ def test_where_the_witness_was_not_asked_livenessnet_is_judged_alone(examples):
     examples.witness[:] = np.nan
     trained, _, rates, _ = trained_and_judged(examples)
     assert list(rates) == [OWN, BOTH] and rates[OWN] == rates[BOTH]
-    assert trained.weight == 0.5, "the default"
+    assert trained.weight == DEFAULT_WEIGHT
 
 
 def test_simulated_replays_choose_neither_operating_point_nor_weight(examples, tmp_path):
     shutil.rmtree(tmp_path / "fake")
     examples = load(tmp_path, 2.7, print)
     trained, _, _, _ = trained_and_judged(examples)
-    assert trained.calibration == {"scale": 1.0, "offset": 0.0} and trained.weight == 0.5
+    assert trained.calibration == {"scale": 1.0, "offset": 0.0} and trained.weight == DEFAULT_WEIGHT

@@ -87,7 +87,7 @@ sys.exit(train.main(["-d", "dataset", "-m", "m", "-l", "l", "--epochs", "1"]))""
     lines = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
     assert len(lines) == 1 and "anti-spoofing weights" in lines[0] and "going on without" in lines[0]
     assert "alone" not in done.stdout and "held out: APCER" in done.stdout
-    assert details_of(tmp_path / "m")["weight"] == 0.5
+    assert details_of(tmp_path / "m")["weight"] == 0.25
 
 
 def test_bad_data_is_told_in_one_line_and_the_old_model_stays(run, dataset, tmp_path):
@@ -211,7 +211,7 @@ def test_real_crops_alone_make_a_model_that_says_what_it_was_judged_on(run, tmp_
     details = details_of(tmp_path / "liveness.model")
     assert details["simulated_replays"] == 20 and details["metrics"]["judged_on"] == "simulated replays"
     # Held-out simulated replays say nothing about real ones: neither the operating point nor the weight is theirs.
-    assert (details["calibration"]["offset"], details["weight"]) == (0, 0.5)
+    assert (details["calibration"]["offset"], details["weight"]) == (0, 0.25)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on the size of files")
