@@ -27,8 +27,19 @@ from alerting.settings import (
 )
 
 __all__ = [
-    "LOGGER", "AlarmSettings", "Alerts", "EmailSettings", "IncidentsSettings", "LocationSettings", "LockSettings",
-    "Settings", "SettingsError", "VoiceSettings", "load_settings", "log_to", "test_alerts",
+    "LOGGER",
+    "AlarmSettings",
+    "Alerts",
+    "EmailSettings",
+    "IncidentsSettings",
+    "LocationSettings",
+    "LockSettings",
+    "Settings",
+    "SettingsError",
+    "VoiceSettings",
+    "load_settings",
+    "log_to",
+    "test_alerts",
 ]
 
 
@@ -36,7 +47,7 @@ def load_settings(path: Path | None) -> Settings:
     """Read alerts.toml; None gives the defaults. Raises SettingsError, never with a secret in it."""
     if path is None:
         return Settings()
-    from alerting.settings_file import read     # the decoder is imported where there is something to decode
+    from alerting.settings_file import read  # the decoder is imported where there is something to decode
 
     return read(path)
 
@@ -48,4 +59,4 @@ def test_alerts(settings: Settings, voice: bool = True, lock: bool = True, email
     return try_all(settings, voice, lock, email)
 
 
-test_alerts.__test__ = False    # its name would make pytest run it
+test_alerts.__test__ = False  # its name would make pytest run it

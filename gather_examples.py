@@ -175,7 +175,7 @@ class Gathering:
         """Returns why the frame gives no crop, one of REASONS, or ""."""
         faces = looker.detector.detect(frame)
         number = index // self._skip
-        if number < 8 or number & (number - 1) == 0:    # 0 to 8, 16, 32 ...: a few of any recording
+        if number < 8 or number & (number - 1) == 0:  # 0 to 8, 16, 32 ...: a few of any recording
             turn = turn_of(looker.detector, frame)
             self.turns.extend([] if turn is None else [turn])
         reason = unfit(frame, faces)
@@ -185,7 +185,8 @@ class Gathering:
             picture, inside = cut(frame, faces[0, :4])
             word = looker.witness.look(frame, faces[0, :4]) if looker.witness else None
             crop = crops.Crop(
-                picture, self._recording, index, self._fingerprint, time_s, CROP_MARGIN, tuple(inside), word)
+                picture, self._recording, index, self._fingerprint, time_s, CROP_MARGIN, tuple(inside), word
+            )
             self.written.append(crops.write(self._folder, crop))
         return reason
 

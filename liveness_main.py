@@ -51,9 +51,9 @@ def main(argv: list[str] | None = None) -> int:
     with interruption() as stop:
         try:
             return run(args, stop)
-        except KeyboardInterrupt:   # before the first frame
+        except KeyboardInterrupt:  # before the first frame
             return NO_VERDICT if args.once else 0
-        except Exception:           # a fault of ours: Python's own status for it, 1, would say "unauthorized"
+        except Exception:  # a fault of ours: Python's own status for it, 1, would say "unauthorized"
             import traceback
 
             traceback.print_exc()
@@ -95,12 +95,21 @@ def user_errors() -> tuple[type[Exception], ...]:
     from face_detector import DetectorError
     from livenessnet import ModelError
 
-    return (SettingsError, DetectorError, RecordingError, WindowError, OptionsError, SourceError, ModelError,
-            WitnessError)
+    return (
+        SettingsError,
+        DetectorError,
+        RecordingError,
+        WindowError,
+        OptionsError,
+        SourceError,
+        ModelError,
+        WitnessError,
+    )
 
 
-def authenticate(args: argparse.Namespace, settings: "alerts.Settings", opening: Opening, stop: Stop,
-                 stack: contextlib.ExitStack) -> int:
+def authenticate(
+    args: argparse.Namespace, settings: "alerts.Settings", opening: Opening, stop: Stop, stack: contextlib.ExitStack
+) -> int:
     """Set up the parts, watch until the end, report."""
     from alerts import Alerts
     from authentication.authenticator import Authenticator
@@ -117,8 +126,12 @@ def authenticate(args: argparse.Namespace, settings: "alerts.Settings", opening:
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
     guard = Alerts(
-        settings, incidents=args.incidents, rehearsal=not (source.live or args.arm),
-        voice=not args.no_voice, lock=not args.no_lock, email=not args.no_email,
+        settings,
+        incidents=args.incidents,
+        rehearsal=not (source.live or args.arm),
+        voice=not args.no_voice,
+        lock=not args.no_lock,
+        email=not args.no_email,
     )
     stack.callback(guard.close)
     window = recorder = None
@@ -196,8 +209,10 @@ def answer(source, outcome: "Outcome", args: argparse.Namespace) -> int:
 
         verdict = None if state == CHECKING else state
         score = round(look.score, 4) if verdict else None
-        print(json.dumps({"verdict": verdict, "score": score, "time_s": round(time_s, 2), "source": source.name}),
-              flush=True)
+        print(
+            json.dumps({"verdict": verdict, "score": score, "time_s": round(time_s, 2), "source": source.name}),
+            flush=True,
+        )
     elif state == CHECKING:
         print(undecided, file=sys.stderr)
     else:
@@ -218,6 +233,7 @@ def leave(status: int) -> NoReturn:
 
 # --- Options ---
 
+
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
     parser.add_argument("-m", "--model", type=Path, help="what train.py wrote")
@@ -228,18 +244,38 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--width", type=at_least_one, help="ask the camera for pictures so wide, in pixels")
     parser.add_argument("--height", type=at_least_one, help="... and so high")
     parser.add_argument("--fps", type=positive, help="... and so many a second")
-    parser.add_argument("--camera-timeout", type=positive, default=300, metavar="SECONDS",
-                        help="end when the camera has shown nothing for so long (300)")
+    parser.add_argument(
+        "--camera-timeout",
+        type=positive,
+        default=300,
+        metavar="SECONDS",
+        help="end when the camera has shown nothing for so long (300)",
+    )
     parser.add_argument("--arm", action="store_true", help="let a video file have consequences, as a camera has")
     parser.add_argument("--once", action="store_true", help="stop at the first verdict; the exit status tells it")
     parser.add_argument("--timeout", type=positive, help="with --once: seconds to wait for a verdict")
     parser.add_argument("--json", action="store_true", help="with --once: answer with a JSON object")
-    parser.add_argument("--challenge", type=turns, default=0, metavar="N",
-                        help="ask for N random turns of the head before anyone is authorized (0: none)")
-    parser.add_argument("--false-lock", type=error_rate, default=0.001, metavar="RATE",
-                        help=f"how often a live face may be taken for a replay, {STRICTEST} to {LOOSEST} (0.001)")
-    parser.add_argument("--false-pass", type=error_rate, default=0.001, metavar="RATE",
-                        help="how often a replay may be taken for a live face, likewise (0.001)")
+    parser.add_argument(
+        "--challenge",
+        type=turns,
+        default=0,
+        metavar="N",
+        help="ask for N random turns of the head before anyone is authorized (0: none)",
+    )
+    parser.add_argument(
+        "--false-lock",
+        type=error_rate,
+        default=0.001,
+        metavar="RATE",
+        help=f"how often a live face may be taken for a replay, {STRICTEST} to {LOOSEST} (0.001)",
+    )
+    parser.add_argument(
+        "--false-pass",
+        type=error_rate,
+        default=0.001,
+        metavar="RATE",
+        help="how often a replay may be taken for a live face, likewise (0.001)",
+    )
     parser.add_argument("--output", type=Path, help="write the annotated video here (.mp4, .avi)")
     parser.add_argument("--scores", type=Path, help="write a CSV here, one row per face")
     parser.add_argument("--no-display", action="store_true", help="open no window")

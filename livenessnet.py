@@ -16,8 +16,17 @@ from model_file.inference import FastNet, load
 from model_file.network import LivenessNet, import_keras
 from model_file.reading import ModelError
 
-__all__ = ["LABELS", "FastNet", "LivenessNet", "ModelError", "import_keras", "load", "read_labels", "save",
-           "write_labels"]
+__all__ = [
+    "LABELS",
+    "FastNet",
+    "LivenessNet",
+    "ModelError",
+    "import_keras",
+    "load",
+    "read_labels",
+    "save",
+    "write_labels",
+]
 
 
 def save(model, path, labels: list[str], details: dict, check=None) -> None:

@@ -36,14 +36,14 @@ class _SafeStream:
 
     def __init__(self, stream):
         self._stream = open(os.devnull, "w", encoding="utf-8") if stream is None else stream
-        with contextlib.suppress(AttributeError, OSError, ValueError):      # somebody's own stream, or a closed one
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # somebody's own stream, or a closed one
             self._stream.reconfigure(errors="backslashreplace")
 
     def write(self, text: str) -> int:
         with self._safely():
             try:
                 self._stream.write(text)
-            except UnicodeError:        # a stream of somebody's own, which could not be told to replace letters
+            except UnicodeError:  # a stream of somebody's own, which could not be told to replace letters
                 self._stream.write(text.encode("ascii", "backslashreplace").decode())
         return len(text)
 
@@ -62,7 +62,7 @@ class _SafeStream:
     def _safely(self):
         try:
             yield
-        except (OSError, ValueError):       # of a closed file it is a ValueError
+        except (OSError, ValueError):  # of a closed file it is a ValueError
             # What is still in the buffer has to go somewhere, or the interpreter's last flush would fail.
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 _send_to_nowhere(self._stream.fileno())

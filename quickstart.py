@@ -11,8 +11,10 @@ or Ubuntu as root the system packages they need; elsewhere it prints the command
 import sys
 
 if sys.version_info < (3, 11):  # noqa: UP036, the very message for those who have an older one
-    sys.stderr.write("This needs Python 3.11 or newer, and this is " + sys.version.split()[0] + ": get one at "
-                     "python.org or from your system, and start it with that.\n")
+    sys.stderr.write(
+        "This needs Python 3.11 or newer, and this is " + sys.version.split()[0] + ": get one at "
+        "python.org or from your system, and start it with that.\n"
+    )
     sys.exit(2)
 
 import argparse
@@ -39,9 +41,9 @@ class Job:
     model: Path
     encoder: Path
     plot: Path
-    results: Path       # folder of the annotated videos and the scores
+    results: Path  # folder of the annotated videos and the scores
     incidents: Path
-    sample: bool        # the sample video and its simulated replay, not the user's own
+    sample: bool  # the sample video and its simulated replay, not the user's own
 
 
 # --- the main job -------------------------------------------------------------------------------------
@@ -51,15 +53,32 @@ def choose_job() -> Job:
     """The user's own videos if videos/ holds both, else the sample. Says in a line if just one is there."""
     real, fake = find_video(ROOT / "videos", "real"), find_video(ROOT / "videos", "fake")
     if real and fake:
-        return Job(real.relative_to(ROOT), fake.relative_to(ROOT), Path("dataset"), Path("liveness.model"),
-                   Path("le.pickle"), Path("plot.png"), Path("annotated"), Path("incidents"), sample=False)
+        return Job(
+            real.relative_to(ROOT),
+            fake.relative_to(ROOT),
+            Path("dataset"),
+            Path("liveness.model"),
+            Path("le.pickle"),
+            Path("plot.png"),
+            Path("annotated"),
+            Path("incidents"),
+            sample=False,
+        )
     if real or fake:
         found, lacking = (real, "fake") if real else (fake, "real")
         print(f"videos/ holds {found.name} but no {lacking}.*: using the sample video for both.", flush=True)
     folder = Path("sample")
-    return Job(folder / "videos" / "real.mp4", folder / "videos" / "fake.mp4", folder / "dataset",
-               folder / "liveness.model", folder / "le.pickle", folder / "plot.png", folder,
-               folder / "incidents", sample=True)
+    return Job(
+        folder / "videos" / "real.mp4",
+        folder / "videos" / "fake.mp4",
+        folder / "dataset",
+        folder / "liveness.model",
+        folder / "le.pickle",
+        folder / "plot.png",
+        folder,
+        folder / "incidents",
+        sample=True,
+    )
 
 
 def find_video(folder: Path, label: str) -> Path | None:
@@ -68,8 +87,10 @@ def find_video(folder: Path, label: str) -> Path | None:
     found = [file for file in files if file.stem.lower() == label and file.suffix and file.is_file()]
     if len(found) > 1:
         names = ", ".join(file.name for file in found)
-        raise SetupError(f"videos/ holds more than one {label} video ({names}): leave one, and gather "
-                         "from the others with gather_examples.py")
+        raise SetupError(
+            f"videos/ holds more than one {label} video ({names}): leave one, and gather "
+            "from the others with gather_examples.py"
+        )
     return found[0] if found else None
 
 
@@ -78,16 +99,41 @@ def run_job(job: Job) -> dict[str, str | None]:
     if job.sample:
         step("training.sample_video", job.real.parent)
     for label, video in (("fake", job.fake), ("real", job.real)):
-        step("gather_examples.py", "--input", video, "--output", job.dataset / label, "--detector",
-             "face_detector", "--skip", skip_for(frame_count(video)))
+        step(
+            "gather_examples.py",
+            "--input",
+            video,
+            "--output",
+            job.dataset / label,
+            "--detector",
+            "face_detector",
+            "--skip",
+            skip_for(frame_count(video)),
+        )
     step("train.py", "--dataset", job.dataset, "--model", job.model, "--le", job.encoder, "--plot", job.plot)
     (ROOT / job.results).mkdir(parents=True, exist_ok=True)
     verdicts = {}
     for label, video in (("real", job.real), ("fake", job.fake)):
         scores = scores_path(job, label)
-        step("liveness_main.py", "--model", job.model, "--le", job.encoder, "--detector", "face_detector",
-             "--source", video, "--no-display", "--no-voice", "--output", annotated_path(job, label),
-             "--scores", scores, "--incidents", job.incidents)
+        step(
+            "liveness_main.py",
+            "--model",
+            job.model,
+            "--le",
+            job.encoder,
+            "--detector",
+            "face_detector",
+            "--source",
+            video,
+            "--no-display",
+            "--no-voice",
+            "--output",
+            annotated_path(job, label),
+            "--scores",
+            scores,
+            "--incidents",
+            job.incidents,
+        )
         verdicts[label] = read_verdict(ROOT / scores)
     return verdicts
 
@@ -112,17 +158,21 @@ def step(script: str, *options: object) -> None:
 def frame_count(video: Path) -> int:
     """How many frames there are, 0 if that cannot be told."""
     code = "import sys; from capture.opening import open_source; print(open_source(sys.argv[1]).length or 0)"
-    result = subprocess.run([VENV_PYTHON, "-c", code, video], cwd=ROOT, stdin=subprocess.DEVNULL,
-                            capture_output=True, text=True)
+    result = subprocess.run(
+        [VENV_PYTHON, "-c", code, video], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     return int(result.stdout) if result.returncode == 0 else 0
 
 
 def why_no_witness() -> str:
     """Why the anti-spoofing network cannot be had, in one line, "" if it can."""
-    code = ("import anti_spoofing\ntry: anti_spoofing.Witness()\n"
-            "except (anti_spoofing.WitnessMissing, anti_spoofing.WitnessError) as error: print(error)")
-    result = subprocess.run([VENV_PYTHON, "-c", code], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True,
-                            text=True)
+    code = (
+        "import anti_spoofing\ntry: anti_spoofing.Witness()\n"
+        "except (anti_spoofing.WitnessMissing, anti_spoofing.WitnessError) as error: print(error)"
+    )
+    result = subprocess.run(
+        [VENV_PYTHON, "-c", code], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     return result.stdout.strip()
 
 
@@ -144,31 +194,47 @@ def as_expected(verdicts: dict[str, str | None]) -> bool:
 def summary(job: Job, verdicts: dict[str, str | None], signs: tuple[str, str]) -> str:
     """What came out, what was made, and how to go on. `signs`: for a verdict as expected, and for another."""
     lines = ["", "Verdicts"]
-    for label, name, video, expected in (("real", "live face", job.real, "authorized"),
-                                         ("fake", "replay", job.fake, "unauthorized")):
+    for label, name, video, expected in (
+        ("real", "live face", job.real, "authorized"),
+        ("fake", "replay", job.fake, "unauthorized"),
+    ):
         sign = signs[0] if verdicts[label] == expected else signs[1]
         lines.append(f"  {name:<11}{verdicts[label] or 'no verdict':<14}{sign}  {video}")
-    lines += ["", "Made",
-              f"  {annotated_path(job, 'real')}, {annotated_path(job, 'fake')}: the videos, with boxes",
-              f"  {scores_path(job, 'real')}, {scores_path(job, 'fake')}: the scores, frame by frame",
-              f"  {job.model}, {job.encoder}: the model, and its labels",
-              f"  {job.plot}: how training went, and how far apart real and fake came out", ""]
+    lines += [
+        "",
+        "Made",
+        f"  {annotated_path(job, 'real')}, {annotated_path(job, 'fake')}: the videos, with boxes",
+        f"  {scores_path(job, 'real')}, {scores_path(job, 'fake')}: the scores, frame by frame",
+        f"  {job.model}, {job.encoder}: the model, and its labels",
+        f"  {job.plot}: how training went, and how far apart real and fake came out",
+        "",
+    ]
     if job.sample:
-        lines += ["The replay is simulated, and both are the videos the model was trained on: this shows",
-                  "that everything works, not how well it does on faces and screens it has not seen.", ""]
+        lines += [
+            "The replay is simulated, and both are the videos the model was trained on: this shows",
+            "that everything works, not how well it does on faces and screens it has not seen.",
+            "",
+        ]
     else:
-        lines += ["The model was trained on these very videos: this shows that everything works, not how",
-                  "well it does on recordings it has not seen.", ""]
+        lines += [
+            "The model was trained on these very videos: this shows that everything works, not how",
+            "well it does on recordings it has not seen.",
+            "",
+        ]
     if not as_expected(verdicts):
-        lines += ["A verdict is not what it should be: look at the annotated videos and the plot, and record",
-                  "longer, more varied videos (videos/README.md says how).", ""]
-    webcam = [VENV_PYTHON, "liveness_main.py", "--model", job.model, "--le", job.encoder, "--detector",
-              "face_detector"]
+        lines += [
+            "A verdict is not what it should be: look at the annotated videos and the plot, and record",
+            "longer, more varied videos (videos/README.md says how).",
+            "",
+        ]
+    webcam = [VENV_PYTHON, "liveness_main.py", "--model", job.model, "--le", job.encoder, "--detector", "face_detector"]
     knows = " (the sample's model knows one man in one car)" if job.sample else ""
     lines += [f"Go on with a webcam{knows}", f"  {command_line(webcam)}"]
     if job.sample:
-        lines += ["Go on with your own face: record real.mp4 and fake.mp4 as videos/README.md says, and run",
-                  "quickstart.py again."]
+        lines += [
+            "Go on with your own face: record real.mp4 and fake.mp4 as videos/README.md says, and run",
+            "quickstart.py again.",
+        ]
     return "\n".join(lines)
 
 
@@ -187,12 +253,11 @@ def signs_for(encoding: str | None) -> tuple[str, str]:
 def pytest_command(arguments: list[str]) -> list:
     """pytest on all tests, or on the files that the arguments name."""
     names_files = any((ROOT / argument.split("::")[0]).exists() for argument in arguments)
-    return [VENV_PYTHON, "-m", "pytest", *([] if names_files else ["tests"]), *arguments]
+    return [VENV_PYTHON, "-m", "pytest", *([] if names_files else ["-n", "auto", "tests"]), *arguments]
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", nargs="?", choices=["test"], help="run the tests, not the main job")
     parser.add_argument("pytest_arguments", nargs=argparse.REMAINDER, help="handed to pytest")
     return parser.parse_args()

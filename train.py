@@ -12,7 +12,7 @@ import itertools
 import os
 import sys
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -50,11 +50,12 @@ def run(args: argparse.Namespace) -> int:
     if examples.is_simulated.any():
         meaning = evaluation.SIMULATED
     # What is chosen on one half of the held-out crops is judged on the other.
-    choice_rows, judged_rows = evaluation.halves(
-        held_rows, examples.is_real, examples.recordings, examples.time_s)
-    print(f"{args.dataset}: {sum(examples.is_real)} real and {sum(~examples.is_real)} fake crops from "
-          f"{len(set(examples.recordings))} recordings; {len(train_rows)} to train on, {len(choice_rows)} to calibrate "
-          f"on, {len(judged_rows)} to judge on")
+    choice_rows, judged_rows = evaluation.halves(held_rows, examples.is_real, examples.recordings, examples.time_s)
+    print(
+        f"{args.dataset}: {sum(examples.is_real)} real and {sum(~examples.is_real)} fake crops from "
+        f"{len(set(examples.recordings))} recordings; {len(train_rows)} to train on, {len(choice_rows)} to calibrate "
+        f"on, {len(judged_rows)} to judge on"
+    )
     for warning in warnings_about(examples):
         warn(f"warning: {warning}")
 
@@ -71,8 +72,12 @@ def run(args: argparse.Namespace) -> int:
     try:
         plot(args.plot, trained.history, scores, is_real, rates[BOTH], meaning)
         livenessnet.write_labels(fitted_encoder(), args.le)
-        details = {"margin": examples.margin, "calibration": trained.calibration, "weight": trained.weight,
-                   **about(examples, rates, meaning, schedule)}
+        details = {
+            "margin": examples.margin,
+            "calibration": trained.calibration,
+            "weight": trained.weight,
+            **about(examples, rates, meaning, schedule),
+        }
         check = as_input(examples.crops[held_rows[:16]], INPUT_SIZE)
         livenessnet.save(trained.model, args.model, livenessnet.LABELS, details, check)
     except OSError as error:
@@ -83,8 +88,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def report(scores: np.ndarray, is_real: np.ndarray, rates: dict[str, dict[str, Rate]], weight: float,
-           meaning: str) -> None:
+def report(
+    scores: np.ndarray, is_real: np.ndarray, rates: dict[str, dict[str, Rate]], weight: float, meaning: str
+) -> None:
     from sklearn.metrics import classification_report
 
     print("\n" + classification_report(is_real, scores >= 0.5, target_names=livenessnet.LABELS, zero_division=0))
@@ -122,7 +128,7 @@ def about(examples: Examples, rates: dict[str, dict[str, Rate]], meaning: str, s
 
     packages = ("keras", "tensorflow", "opencv-python", "scikit-learn", "numpy")
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "dataset": {name: int(np.sum(examples.recordings == name)) for name in sorted(set(examples.recordings))},
         "simulated_replays": int(sum(examples.is_simulated)),
         "metrics": {**{name: asdict(rate) for name, rate in rates[BOTH].items()}, "judged_on": meaning},
@@ -140,10 +146,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=at_least_one, default=50, help="50")
     parser.add_argument("--batch-size", type=at_least_one, default=32, help="32")
     parser.add_argument("--learning-rate", type=positive, default=1e-3, help="highest of the schedule (0.001)")
-    parser.add_argument("--margin", type=positive, default=CROP_MARGIN, help="how wide crops are cut, in face boxes, "
-                        f"where they do not say so themselves ({CROP_MARGIN}; the original's: 1)")
-    parser.add_argument("--cross-validate", action="store_true", help="first leave each recording out in turn, and "
-                        "report on it (needs two or more per class; as many trainings more)")
+    parser.add_argument(
+        "--margin",
+        type=positive,
+        default=CROP_MARGIN,
+        help="how wide crops are cut, in face boxes, "
+        f"where they do not say so themselves ({CROP_MARGIN}; the original's: 1)",
+    )
+    parser.add_argument(
+        "--cross-validate",
+        action="store_true",
+        help="first leave each recording out in turn, and "
+        "report on it (needs two or more per class; as many trainings more)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
     return parser.parse_args(argv)
 

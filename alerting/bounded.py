@@ -13,7 +13,7 @@ class Call:
         self._over = threading.Event()
         try:
             threading.Thread(target=self._run, daemon=True).start()
-        except RuntimeError:    # there is no thread to be had: better without a limit than not at all
+        except RuntimeError:  # there is no thread to be had: better without a limit than not at all
             self._run()
 
     def wait(self, limit_s: float) -> bool:

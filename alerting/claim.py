@@ -23,14 +23,16 @@ class Claim:
         try:
             if sys.platform == "win32":
                 import msvcrt
+
                 msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
             else:
                 import fcntl
+
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             os.close(descriptor)
             return None
-        except OSError as error:    # a network share without locks: a mail sent twice beats one not sent
+        except OSError as error:  # a network share without locks: a mail sent twice beats one not sent
             log.warning("%s cannot be locked: %s", path, error.strerror)
         return cls(path, descriptor)
 
@@ -40,9 +42,9 @@ class Claim:
         if settled and sys.platform != "win32":
             self._remove()
         os.close(self._descriptor)
-        if settled and sys.platform == "win32":     # open files cannot be removed there
+        if settled and sys.platform == "win32":  # open files cannot be removed there
             self._remove()
 
     def _remove(self) -> None:
-        with contextlib.suppress(OSError):      # a folder that has become read-only: the file does no harm
+        with contextlib.suppress(OSError):  # a folder that has become read-only: the file does no harm
             self._path.unlink()

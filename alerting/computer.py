@@ -21,7 +21,7 @@ def identity() -> dict[str, str]:
 def _answer(call: Call) -> str:
     try:
         return clean(call.result(LIMIT_S)) or UNKNOWN
-    except Exception:       # a user id without a name, a system without a network: the incident is what counts
+    except Exception:  # a user id without a name, a system without a network: the incident is what counts
         return UNKNOWN
 
 
@@ -36,6 +36,6 @@ def _user() -> str:
 def local_address() -> str:
     """The IPv4 address this computer uses towards the internet. Connecting a UDP socket sends nothing."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))     # TEST-NET-1, RFC 5737
+        probe.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737
         return probe.getsockname()[0]
     return UNKNOWN

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import smtplib
     from email.message import EmailMessage
 
-BAD_CREDENTIALS = 535           # RFC 4954
+BAD_CREDENTIALS = 535  # RFC 4954
 
 
 def send(settings: EmailSettings, message: "EmailMessage", password: str) -> None:
@@ -50,15 +50,18 @@ def _judged(error: Exception, settings: EmailSettings, password: str) -> MailDel
         what = {smtplib.SMTPSenderRefused: "the sender was refused", smtplib.SMTPDataError: "the mail was refused"}
         return _by_code(error.smtp_code, what.get(type(error), "the server is not ready"), error.smtp_error, password)
     if isinstance(error, smtplib.SMTPNotSupportedError):
-        return MailRefused("the server takes no mail addresses beyond ASCII (SMTPUTF8): "
-                           "use others for sender and recipient in [email]")
+        return MailRefused(
+            "the server takes no mail addresses beyond ASCII (SMTPUTF8): use others for sender and recipient in [email]"
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
         # Not refused: a hotel's network may stand between, and the mail can go from the next one.
         return MailDelayed(f"the server's certificate is not trusted: {clean(error.verify_message)}")
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         # Its text may hold what could not be encoded, so it is not told; the next try would end in the same.
-        return MailRefused("host, addresses or this mail hold what mail cannot carry: see [email] in alerts.toml "
-                           f"({type(error).__name__})")
+        return MailRefused(
+            "host, addresses or this mail hold what mail cannot carry: see [email] in alerts.toml "
+            f"({type(error).__name__})"
+        )
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return MailDelayed(without_password(f"{settings.host}: {reason}", password))
 
@@ -100,15 +103,16 @@ def _log_in(server: "smtplib.SMTP", username: str, password: str) -> None:
         if name not in offered:
             continue
         code, text = method(server, username.encode(), password.encode())
-        if code in (235, 503):      # accepted; logged in already
+        if code in (235, 503):  # accepted; logged in already
             return
         answer = code, text
-        if code == BAD_CREDENTIALS:     # by any other method, too; servers lock accounts that keep knocking
+        if code == BAD_CREDENTIALS:  # by any other method, too; servers lock accounts that keep knocking
             break
     if not answer:
         raise MailRefused("the server offers no way to log in with a password")
-    raise _by_code(answer[0], "user name or password was refused (most providers want an app password)", answer[1],
-                   password)
+    raise _by_code(
+        answer[0], "user name or password was refused (most providers want an app password)", answer[1], password
+    )
 
 
 def _plain(server: "smtplib.SMTP", username: bytes, password: bytes) -> tuple[int, bytes]:

@@ -29,16 +29,16 @@ def _replace(new: Path, path: Path) -> None:
     for _ in range(5):
         try:
             return os.replace(new, path)
-        except PermissionError:     # on Windows, while a virus scanner or an indexer has it open
+        except PermissionError:  # on Windows, while a virus scanner or an indexer has it open
             time.sleep(0.05)
     os.replace(new, path)
 
 
 def sync_folder(path: Path) -> None:
     """Put the folder's list of files on the disk for good, where the system has a way to ask for it."""
-    if sys.platform == "win32":     # folders cannot be opened there, and need not be
+    if sys.platform == "win32":  # folders cannot be opened there, and need not be
         return
-    with contextlib.suppress(OSError):      # network shares refuse; the file itself is there all the same
+    with contextlib.suppress(OSError):  # network shares refuse; the file itself is there all the same
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

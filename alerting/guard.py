@@ -40,8 +40,8 @@ LOCK_FAILED_SENTENCE = "Warning. This workstation could not be locked."
 # While the screen stays locked each further incident doubles the cool-down, up to this: a photo left before the
 # camera overnight must not fill the disk.
 LONGEST_COOLDOWN_S = 3600.0
-DISK_LIMIT_S = 2.0              # a disk that takes longer to keep an incident does not hold up the lock
-KEEP_LIMIT_S = 15.0             # close() waits this long for the disk and the lock, whatever its time-out
+DISK_LIMIT_S = 2.0  # a disk that takes longer to keep an incident does not hold up the lock
+KEEP_LIMIT_S = 15.0  # close() waits this long for the disk and the lock, whatever its time-out
 
 
 class _Job(NamedTuple):
@@ -50,8 +50,8 @@ class _Job(NamedTuple):
     score: float
     source: str
     reason: str
-    seen: float                 # time.perf_counter() of the verdict
-    kept: threading.Event       # set when the incident is on the disk and the lock was asked for
+    seen: float  # time.perf_counter() of the verdict
+    kept: threading.Event  # set when the incident is on the disk and the lock was asked for
 
 
 class Alerts:
@@ -65,8 +65,15 @@ class Alerts:
     voice, lock, email: False switches that part off whatever the settings say.
     """
 
-    def __init__(self, settings: Settings, incidents: Path = Path("incidents"), rehearsal: bool = False,
-                 voice: bool = True, lock: bool = True, email: bool = True):
+    def __init__(
+        self,
+        settings: Settings,
+        incidents: Path = Path("incidents"),
+        rehearsal: bool = False,
+        voice: bool = True,
+        lock: bool = True,
+        email: bool = True,
+    ):
         self._settings = settings
         self._root = incidents
         self._rehearsal = rehearsal
@@ -76,14 +83,15 @@ class Alerts:
         self._lock = acts and lock and settings.lock.enabled
         self._mail = acts and email and bool(settings.email.host)
         self._sounds = Sounds(self._voice, settings.alarm.device, settings.alarm.seconds)
-        self._reporter = Reporter(settings.email, incidents, self._mail,
-                                  functools.partial(_find_location, settings.location))
+        self._reporter = Reporter(
+            settings.email, incidents, self._mail, functools.partial(_find_location, settings.location)
+        )
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._last_kept = threading.Event()     # of the latest job: earlier ones are dealt with before it
+        self._last_kept = threading.Event()  # of the latest job: earlier ones are dealt with before it
         self._last_kept.set()
         self._next_incident = 0.0
         self._cooldown_s = settings.incidents.cooldown_s
-        self._lock_reported = False     # the owner knows of the lock that the screen is under
+        self._lock_reported = False  # the owner knows of the lock that the screen is under
         self._latest: Incident | None = None
         self._latest_s = 0.0
         self._closed = False
@@ -103,13 +111,24 @@ class Alerts:
         if self._rehearsal:
             return "rehearsal, nothing locked or mailed"
         lock, mail = case.record["actions"]["lock"], case.record["actions"]["mail"]
-        told = {"waiting": "mail waiting" if mail.get("reason") else "notifying the owner",
-                "sent": "owner notified", "refused": "MAIL REFUSED",
-                "off": "owner notified before" if mail.get("reason") else "snapshot kept" if case.folder else ""}
-        done = ["" if case.folder else "INCIDENT NOT SAVED",
-                {"pending": "locking", "accepted": "lock requested", "confirmed": "workstation locked",
-                 "unconfirmed": "LOCK NOT CONFIRMED", "failed": "LOCK FAILED", "off": ""}[lock["state"]],
-                told[mail["state"]]]
+        told = {
+            "waiting": "mail waiting" if mail.get("reason") else "notifying the owner",
+            "sent": "owner notified",
+            "refused": "MAIL REFUSED",
+            "off": "owner notified before" if mail.get("reason") else "snapshot kept" if case.folder else "",
+        }
+        done = [
+            "" if case.folder else "INCIDENT NOT SAVED",
+            {
+                "pending": "locking",
+                "accepted": "lock requested",
+                "confirmed": "workstation locked",
+                "unconfirmed": "LOCK NOT CONFIRMED",
+                "failed": "LOCK FAILED",
+                "off": "",
+            }[lock["state"]],
+            told[mail["state"]],
+        ]
         return ", ".join(phrase for phrase in done if phrase) + _ago(time.monotonic() - self._latest_s)
 
     def say(self, text: str, overtake: bool = False) -> None:
@@ -127,8 +146,9 @@ class Alerts:
         """Whether the cool-down after the last incident is over."""
         return not self._closed and time.monotonic() >= self._next_incident
 
-    def unauthorized(self, snapshot: np.ndarray, evidence: list[np.ndarray], score: float, source: str,
-                     reason: str = REPLAY) -> bool:
+    def unauthorized(
+        self, snapshot: np.ndarray, evidence: list[np.ndarray], score: float, source: str, reason: str = REPLAY
+    ) -> bool:
         """Act on an unauthorized face. Returns at once; False during the cool-down, when nothing is done.
 
         While the screen stays locked after an incident, further ones are kept, ever more rarely, but not mailed.
@@ -144,7 +164,7 @@ class Alerts:
         if not self.ready:
             return False
         self._next_incident = time.monotonic() + self._cooldown_s
-        self._latest, self._latest_s = None, time.monotonic()   # what was done about the last one is not about this
+        self._latest, self._latest_s = None, time.monotonic()  # what was done about the last one is not about this
         job = _Job(snapshot, list(evidence), score, source, reason, time.perf_counter(), threading.Event())
         self._last_kept = job.kept
         self._jobs.put(job)
@@ -185,8 +205,13 @@ class Alerts:
             self._make_noise(keeping)
         case = keeping.result()
         with told("the lock could not be recorded"):
-            log.warning("unauthorized: %s, score %.3f, incident %s in %s", job.reason, job.score, case.name,
-                        case.folder or "memory only")
+            log.warning(
+                "unauthorized: %s, score %.3f, incident %s in %s",
+                job.reason,
+                job.score,
+                case.name,
+                case.folder or "memory only",
+            )
             if lock:
                 self._record_lock(case, lock, after_ms)
         with told(f"incident {case.name}: the frames could not be kept"):
@@ -212,8 +237,9 @@ class Alerts:
         else:
             self._cooldown_s = base_s
         self._next_incident = time.monotonic() + self._cooldown_s
-        self._latest = incident.create(self._root, job.snapshot, job.score, _without_credentials(job.source),
-                                       self._rehearsal, states, job.reason)
+        self._latest = incident.create(
+            self._root, job.snapshot, job.score, _without_credentials(job.source), self._rehearsal, states, job.reason
+        )
         return self._latest
 
     @staticmethod
@@ -237,24 +263,27 @@ class Alerts:
         def state(wanted: bool, first: str) -> dict:
             return {"state": first if wanted else "rehearsal" if self._rehearsal else "off"}
 
-        return {"lock": state(self._lock, "pending"),
-                "voice": {"state": "queued" if self._voice else "off"},
-                "alarm": state(self._alarm, "queued"),
-                "mail": state(self._mail, "waiting")}
+        return {
+            "lock": state(self._lock, "pending"),
+            "voice": {"state": "queued" if self._voice else "off"},
+            "alarm": state(self._alarm, "queued"),
+            "mail": state(self._mail, "waiting"),
+        }
 
     def _record_lock(self, case: Incident, lock: "Lock", after_ms: float) -> None:
         case.update("lock", **lock._asdict(), after_ms=after_ms)
         if lock.state in ("confirmed", "accepted"):
-            log.warning("incident %s: lock %s (%s), asked %.0f ms after the verdict", case.name, lock.state,
-                        lock.how, after_ms)
+            log.warning(
+                "incident %s: lock %s (%s), asked %.0f ms after the verdict", case.name, lock.state, lock.how, after_ms
+            )
         else:
-            log.critical("incident %s: LOCK %s (%s): %s", case.name, lock.state.upper(), lock.how,
-                         lock.reason)
+            log.critical("incident %s: LOCK %s (%s): %s", case.name, lock.state.upper(), lock.how, lock.reason)
 
     def _make_noise(self, keeping: Call) -> None:
         def recorder(action: str):
-            return lambda problem: keeping.result().update(action, state="failed" if problem else "done",
-                                                           **({"reason": clean(problem, 200)} if problem else {}))
+            return lambda problem: keeping.result().update(
+                action, state="failed" if problem else "done", **({"reason": clean(problem, 200)} if problem else {})
+            )
 
         if self._alarm:
             self._sounds.alarm(recorder("alarm"))
@@ -274,7 +303,7 @@ def _without_credentials(source: str) -> str:
     if not mark or scheme.lower() == "file":
         return str(source)
     host = re.split("[/?#]", rest, maxsplit=1)[0]
-    if "@" in rest[len(host):]:     # user:pass/word@host, or an @ of the path's: what comes first may be a secret
+    if "@" in rest[len(host) :]:  # user:pass/word@host, or an @ of the path's: what comes first may be a secret
         return f"{scheme}://…"
     return f"{scheme}://{host.rpartition('@')[2]}"
 

@@ -16,7 +16,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -28,10 +28,10 @@ from alerting.printable import clean
 
 log = logging.getLogger("liveness.alerting")
 
-SNAPSHOT_QUALITY = 90       # of 100, JPEG
+SNAPSHOT_QUALITY = 90  # of 100, JPEG
 # Why a face is not authorized. One that fails the challenge may well score as live.
 REPLAY, CHALLENGE = "scored as a photo or replay", "failed the challenge"
-PNG_COMPRESSION = 1         # of 9: three times as fast as the default for a few percent of size
+PNG_COMPRESSION = 1  # of 9: three times as fast as the default for a few percent of size
 
 
 class Incident:
@@ -45,7 +45,7 @@ class Incident:
         self.record = record
         self.jpeg = jpeg
         self.folder = folder
-        self.located = False        # whether the location has been looked up, with or without success
+        self.located = False  # whether the location has been looked up, with or without success
         self._claim = claim
         self._lock = threading.Lock()
 
@@ -66,7 +66,7 @@ class Incident:
             try:
                 if self.folder:
                     write_whole(self.folder / "incident.json", _encode(changed))
-            except Exception as error:      # whatever it is, the lock and the mail come next
+            except Exception as error:  # whatever it is, the lock and the mail come next
                 log.error("incident %s: cannot write incident.json: %s", self.name, _told(error))
             self.record = changed
 
@@ -87,8 +87,15 @@ class Incident:
             self._claim = None
 
 
-def create(root: Path, snapshot: np.ndarray, score: float, source: str, rehearsal: bool,
-           actions: dict[str, dict], reason: str = REPLAY) -> Incident:
+def create(
+    root: Path,
+    snapshot: np.ndarray,
+    score: float,
+    source: str,
+    rehearsal: bool,
+    actions: dict[str, dict],
+    reason: str = REPLAY,
+) -> Incident:
     """Put a new incident on the disk and own it. Raises nothing.
 
     When the disk refuses, that is logged loudly and the incident lives on in memory alone: a full disk
@@ -117,7 +124,7 @@ def create(root: Path, snapshot: np.ndarray, score: float, source: str, rehearsa
         write_whole(building / "incident.json", _encode(record))
         building.rename(root / name)
         sync_folder(root)
-    except Exception as error:      # whatever it is, the lock and the mail come next
+    except Exception as error:  # whatever it is, the lock and the mail come next
         log.critical("INCIDENT NOT SAVED in %s: %s", root, _told(error))
         return Incident(record, jpeg, None, claim)
     return Incident(record, jpeg, root / name, claim)
@@ -125,8 +132,12 @@ def create(root: Path, snapshot: np.ndarray, score: float, source: str, rehearsa
 
 def sample(public: str | None, location: dict) -> tuple[dict, bytes]:
     """A record and a JPEG for a test mail, that no face has caused."""
-    record = _new_record(0.0, "none", False, {"lock": {"state": "test"}, "voice": {"state": "off"},
-                                              "alarm": {"state": "off"}, "mail": {"state": "waiting"}})
+    record = _new_record(
+        0.0,
+        "none",
+        False,
+        {"lock": {"state": "test"}, "voice": {"state": "off"}, "alarm": {"state": "off"}, "mail": {"state": "waiting"}},
+    )
     record["address"]["public"] = public
     record["location"] = location
     picture = np.full((360, 640, 3), (168, 95, 31), np.uint8)
@@ -134,11 +145,10 @@ def sample(public: str | None, location: dict) -> tuple[dict, bytes]:
     return record, _encode_image(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, SNAPSHOT_QUALITY])
 
 
-def _new_record(score: float, source: str, rehearsal: bool, actions: dict[str, dict],
-                reason: str = REPLAY) -> dict:
+def _new_record(score: float, source: str, rehearsal: bool, actions: dict[str, dict], reason: str = REPLAY) -> dict:
     from alerting import computer
 
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     here = computer.identity()
     name = f"{now:%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
     return {
@@ -176,18 +186,18 @@ def unsent(root: Path, refused: bool = True) -> Iterator[Incident]:
         if not claim:
             continue
         record = _read_unsent(path, states)
-        if not record:      # its owner sent it between the first look and the claim
+        if not record:  # its owner sent it between the first look and the claim
             claim.release(settled=True)
             continue
         case = Incident(record, _read_snapshot(path.parent), path.parent, claim)
-        case.located = True         # where this computer is now says nothing about then
+        case.located = True  # where this computer is now says nothing about then
         yield case
 
 
 def _read_unsent(path: Path, states: tuple[str, ...]) -> dict | None:
     """The incident's record while its mail is in one of the states."""
     try:
-        if not path.is_file():      # the user's to remove; and one that is a pipe would never end
+        if not path.is_file():  # the user's to remove; and one that is a pipe would never end
             return None
         record = json.loads(path.read_text("utf-8"))
         wanted = record["actions"]["mail"]["state"] in states

@@ -13,10 +13,10 @@ from alerting.settings import LocationSettings
 
 log = logging.getLogger("liveness.alerting")
 
-SIZE_LIMIT = 65536      # bytes
+SIZE_LIMIT = 65536  # bytes
 # Where ipinfo.io, ipapi.co, ipstack, ip2location and ip-api.com put the reason for a refusal.
 REASON_KEYS = ("title", "reason", "info", "error_message", "message")
-SECRET_LENGTH = 8       # characters: shorter values in a query are options
+SECRET_LENGTH = 8  # characters: shorter values in a query are options
 
 
 class LocationUnknown(Exception):
@@ -42,8 +42,9 @@ def _fetch(settings: LocationSettings) -> tuple[str | None, dict]:
     import requests
 
     try:
-        with requests.get(settings.url, timeout=settings.timeout_s, stream=True,
-                          headers={"Accept": "application/json"}) as response:
+        with requests.get(
+            settings.url, timeout=settings.timeout_s, stream=True, headers={"Accept": "application/json"}
+        ) as response:
             content = response.raw.read(SIZE_LIMIT + 1, decode_content=True)
             status = response.status_code
         if status != 200:
@@ -63,7 +64,7 @@ def _fetch(settings: LocationSettings) -> tuple[str | None, dict]:
         raise LocationUnknown("no connection") from None
     except (ValueError, RecursionError):
         raise LocationUnknown("the answer is not JSON") from None
-    except Exception as error:      # urllib3 has many of its own
+    except Exception as error:  # urllib3 has many of its own
         raise LocationUnknown(f"the look-up failed: {type(error).__name__}") from None
 
 
@@ -112,8 +113,13 @@ def parse_location(answer: object) -> tuple[str | None, dict]:
         return next((clean(value, 80) for value in values if isinstance(value, str) and clean(value)), None)
 
     latitude, longitude = _coordinates(answer)
-    location = {"city": text("city"), "region": text("regionName", "region_name", "region"),
-                "country": text("country_name", "country"), "latitude": latitude, "longitude": longitude}
+    location = {
+        "city": text("city"),
+        "region": text("regionName", "region_name", "region"),
+        "country": text("country_name", "country"),
+        "latitude": latitude,
+        "longitude": longitude,
+    }
     address = _address(answer.get("ip") or answer.get("query"))
     if not address and not any(value is not None for value in location.values()):
         raise LocationUnknown("the answer has no location in it")
@@ -121,8 +127,11 @@ def parse_location(answer: object) -> tuple[str | None, dict]:
 
 
 def _coordinates(answer: dict) -> tuple[float, float] | tuple[None, None]:
-    pair = (answer["loc"].split(",") if isinstance(answer.get("loc"), str) else
-            [answer.get("lat", answer.get("latitude")), answer.get("lon", answer.get("longitude"))])
+    pair = (
+        answer["loc"].split(",")
+        if isinstance(answer.get("loc"), str)
+        else [answer.get("lat", answer.get("latitude")), answer.get("lon", answer.get("longitude"))]
+    )
     try:
         latitude, longitude = map(float, pair)
     except (TypeError, ValueError, OverflowError):

@@ -17,25 +17,32 @@ from typing import NamedTuple
 from alerting.printable import clean
 from alerting.programs import ask, run
 
-CONFIRM_S = 2.0                 # desktops take up to a second to show their lock screen
+CONFIRM_S = 2.0  # desktops take up to a second to show their lock screen
 
 
 class Lock(NamedTuple):
     """How locking went. state: confirmed, accepted (by the system), unconfirmed, failed."""
+
     state: str
     how: str
     reason: str = ""
 
 
 # Tried in this order when the login manager does not lock. xdg-screensaver knows most desktops itself.
-DESKTOP_LOCKERS = (["xdg-screensaver", "lock"], ["cinnamon-screensaver-command", "--lock"],
-                   ["mate-screensaver-command", "--lock"], ["xflock4"], ["dm-tool", "lock"],
-                   ["swaylock", "-f"], ["i3lock"])
+DESKTOP_LOCKERS = (
+    ["xdg-screensaver", "lock"],
+    ["cinnamon-screensaver-command", "--lock"],
+    ["mate-screensaver-command", "--lock"],
+    ["xflock4"],
+    ["dm-tool", "lock"],
+    ["swaylock", "-f"],
+    ["i3lock"],
+)
 # The ways after which the system can be asked whether the screen is locked.
 CONFIRMABLE = ("loginctl", "LockWorkStation", "SACLockScreenImmediate")
 MACOS_LOGIN_FRAMEWORK = "/System/Library/PrivateFrameworks/login.framework/Versions/Current/login"
 MACOS_DISPLAY_SLEEP = ["pmset", "displaysleepnow"]
-SESSION_NAME = re.compile("[A-Za-z0-9]+")       # source: session_id_valid() of systemd
+SESSION_NAME = re.compile("[A-Za-z0-9]+")  # source: session_id_valid() of systemd
 
 
 def lock_workstation(command: list[str]) -> Lock:
@@ -44,11 +51,11 @@ def lock_workstation(command: list[str]) -> Lock:
     if command:
         problem = run(command, stays=True)
         if not problem:
-            return Lock("accepted", command[0])     # its arguments are the user's own affair
+            return Lock("accepted", command[0])  # its arguments are the user's own affair
         problem = f"{command[0]}: {problem}; "
     try:
         lock = _platform_lock()()
-    except Exception as error:      # the edge of what systems do; the incident is told about it all the same
+    except Exception as error:  # the edge of what systems do; the incident is told about it all the same
         lock = Lock("failed", sys.platform, f"{type(error).__name__}: {error}")
     return lock._replace(reason=clean(problem + lock.reason, 200))
 
@@ -90,7 +97,7 @@ def _lock_macos() -> Lock:
         if ctypes.CDLL(MACOS_LOGIN_FRAMEWORK).SACLockScreenImmediate() == 0:
             return Lock("accepted", "SACLockScreenImmediate")
         reason = "SACLockScreenImmediate was refused"
-    except (OSError, AttributeError):       # a private framework: Apple may move it
+    except (OSError, AttributeError):  # a private framework: Apple may move it
         reason = "SACLockScreenImmediate is not there"
     problem = run(MACOS_DISPLAY_SLEEP)
     # Sleep locks only where the user asked for the password at once after it, so it confirms nothing.
@@ -127,8 +134,9 @@ def _lock_by_desktop() -> Lock:
             if not problem:
                 return Lock("accepted", " ".join(command))
             problems.append(f"{command[0]}: {problem}")
-    return Lock("failed", "desktop lockers",
-                "; ".join(problems) or "no locker found: set command in [lock] of alerts.toml")
+    return Lock(
+        "failed", "desktop lockers", "; ".join(problems) or "no locker found: set command in [lock] of alerts.toml"
+    )
 
 
 def screen_locked() -> bool:
@@ -136,7 +144,7 @@ def screen_locked() -> bool:
     if sys.platform == "win32":
         try:
             return _windows_locked()
-        except Exception:       # such as an edition of Windows without terminal services
+        except Exception:  # such as an edition of Windows without terminal services
             return False
     if sys.platform == "darwin":
         return '"CGSSessionScreenIsLocked"=Yes' in ask(["ioreg", "-n", "Root", "-d1"])
@@ -162,8 +170,9 @@ def describe_lock(command: list[str]) -> tuple[bool, str]:
     """Whether there is a way to lock, and which; runs nothing that locks."""
     if command:
         found = shutil.which(command[0])
-        return bool(found), f"would run {command[0]}" if found else \
-            f"{command[0]} is not installed: correct command in [lock]"
+        return bool(
+            found
+        ), f"would run {command[0]}" if found else f"{command[0]} is not installed: correct command in [lock]"
     if sys.platform == "win32":
         return True, "would call LockWorkStation"
     if sys.platform == "darwin":

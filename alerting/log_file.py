@@ -46,11 +46,12 @@ def log_to(path: Path) -> Iterator[None]:
     """Write what is logged under LOGGER into the file, until the block is left."""
     log = logging.getLogger(LOGGER)
     if path.is_symlink() and path.is_file():
-        path = path.resolve()       # else the first rotation would put a file in the link's place
+        path = path.resolve()  # else the first rotation would put a file in the link's place
     try:
         # Names of files need not be valid text.
-        file: logging.Handler = _LogFile(path, maxBytes=SIZE, backupCount=COUNT, encoding="utf-8",
-                                         errors="backslashreplace")
+        file: logging.Handler = _LogFile(
+            path, maxBytes=SIZE, backupCount=COUNT, encoding="utf-8", errors="backslashreplace"
+        )
     except OSError as error:
         _tell(path, error)
         file = logging.NullHandler()

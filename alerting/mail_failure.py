@@ -29,11 +29,20 @@ def without_password(text: str, password: str) -> str:
 def _forms(password: str) -> list[str]:
     """As it is, and as it comes back encoded, escaped, or in another alphabet; the longest first."""
     data = password.encode()
-    forms = {password, " ".join(password.split()), base64.b64encode(data).decode(), data.decode("latin-1"),
-             password.encode("latin-1", "replace").decode("utf-8", "replace"),
-             password.encode("ascii", "replace").decode(), password.encode("ascii", "backslashreplace").decode(),
-             urllib.parse.quote(password, safe=""), urllib.parse.quote_plus(password), html.escape(password),
-             repr(password)[1:-1], json.dumps(password)[1:-1]}
+    forms = {
+        password,
+        " ".join(password.split()),
+        base64.b64encode(data).decode(),
+        data.decode("latin-1"),
+        password.encode("latin-1", "replace").decode("utf-8", "replace"),
+        password.encode("ascii", "replace").decode(),
+        password.encode("ascii", "backslashreplace").decode(),
+        urllib.parse.quote(password, safe=""),
+        urllib.parse.quote_plus(password),
+        html.escape(password),
+        repr(password)[1:-1],
+        json.dumps(password)[1:-1],
+    }
     return sorted(filter(None, forms), key=len, reverse=True)
 
 

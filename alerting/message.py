@@ -1,6 +1,6 @@
 """The mail that reports an incident to the owner: what it says, as plain text and as a page with the picture."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from html import escape as e
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from alerting.printable import clean
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
-LATE_S = 300                    # a mail that leaves later than this after its incident says so
+LATE_S = 300  # a mail that leaves later than this after its incident says so
 
 LOCK_WORDS = {
     "confirmed": "The workstation was locked",
@@ -21,10 +21,12 @@ LOCK_WORDS = {
     "test": "Nothing was locked, this is a test",
 }
 SOUND_WORDS = {
-    "voice": {"done": "A spoken warning was given", "queued": "A spoken warning was queued",
-              "failed": "The spoken warning was not heard"},
-    "alarm": {"done": "The alarm was sounded", "queued": "The alarm was queued",
-              "failed": "The alarm was not heard"},
+    "voice": {
+        "done": "A spoken warning was given",
+        "queued": "A spoken warning was queued",
+        "failed": "The spoken warning was not heard",
+    },
+    "alarm": {"done": "The alarm was sounded", "queued": "The alarm was queued", "failed": "The alarm was not heard"},
 }
 
 
@@ -51,8 +53,9 @@ def compose(record: dict, jpeg: bytes, sender: str, recipient: str, test: bool =
     message.set_content(_plain_text(record, facts, test))
     message.add_alternative(_html(record, facts, bool(jpeg), test), subtype="html")
     if jpeg:
-        message.get_payload()[1].add_related(jpeg, "image", "jpeg", cid="<snapshot>", disposition="inline",
-                                             filename="snapshot.jpg")
+        message.get_payload()[1].add_related(
+            jpeg, "image", "jpeg", cid="<snapshot>", disposition="inline", filename="snapshot.jpg"
+        )
         message.add_attachment(jpeg, "image", "jpeg", filename=f"{record['id']}.jpg")
     return message
 
@@ -71,7 +74,7 @@ def _facts(record: dict) -> dict[str, str]:
     location = record["location"]
     facts = {
         "Local time": f"{local:%a} {local.day} {local:%B %Y, %H:%M:%S} {record['timezone']} "
-                      f"(UTC{local.isoformat()[-6:]})",
+        f"(UTC{local.isoformat()[-6:]})",
         "UTC": f"{utc:%Y-%m-%d %H:%M:%S}",
         "Computer": record["host"],
         "User": record["user"],
@@ -94,16 +97,19 @@ def _map_link(location: dict) -> str:
     if location.get("latitude") is None:
         return ""
     latitude, longitude = f"{location['latitude']:.4f}", f"{location['longitude']:.4f}"
-    return (f"https://www.openstreetmap.org/?mlat={latitude}&mlon={longitude}"
-            f"#map=12/{latitude}/{longitude}")
+    return f"https://www.openstreetmap.org/?mlat={latitude}&mlon={longitude}#map=12/{latitude}/{longitude}"
 
 
 def _deeds(record: dict) -> list[tuple[bool, str]]:
     """What was done, each with whether it went well."""
     lock = record["actions"]["lock"]
     detail = lock.get("reason") or lock.get("how")
-    deeds = [(lock["state"] in ("confirmed", "accepted", "test"),
-              LOCK_WORDS.get(lock["state"], lock["state"]) + (f" ({detail})" if detail else ""))]
+    deeds = [
+        (
+            lock["state"] in ("confirmed", "accepted", "test"),
+            LOCK_WORDS.get(lock["state"], lock["state"]) + (f" ({detail})" if detail else ""),
+        )
+    ]
     for action, words in SOUND_WORDS.items():
         state = record["actions"][action]
         if state["state"] in words:
@@ -113,7 +119,7 @@ def _deeds(record: dict) -> list[tuple[bool, str]]:
 
 
 def _lateness(record: dict) -> str:
-    late_s = (datetime.now(timezone.utc) - datetime.fromisoformat(record["time_utc"])).total_seconds()
+    late_s = (datetime.now(UTC) - datetime.fromisoformat(record["time_utc"])).total_seconds()
     if late_s < LATE_S:
         return ""
     hours, minutes = divmod(round(late_s / 60), 60)
@@ -123,8 +129,11 @@ def _lateness(record: dict) -> str:
 
 def _plain_text(record: dict, facts: dict[str, str], test: bool) -> str:
     width = max(map(len, facts)) + 2
-    lines = ["This is a test. No face was seen." if test else
-             f"An unauthorized face was seen at {record['host']}: it {record['reason']}."]
+    lines = [
+        "This is a test. No face was seen."
+        if test
+        else f"An unauthorized face was seen at {record['host']}: it {record['reason']}."
+    ]
     refused = "; refused below 0.50" if record["reason"] == REPLAY else ""
     lines += [f"Score {record['score']:.2f} (0: photo or replay, 1: live person{refused}).", ""]
     lines += [f"{name + ':':{width}}{text}" for name, text in facts.items()]
@@ -145,9 +154,12 @@ def _html(record: dict, facts: dict[str, str], picture: bool, test: bool) -> str
     colour = "#1f5fa8" if test else "#b3261e"
     title = "Test of the alerts" if test else "Unauthorized face"
     local = datetime.fromisoformat(record["time_local"])
-    image = ('<tr><td style="padding:0;line-height:0"><img src="cid:snapshot" alt="Snapshot of the face" '
-             'width="600" style="display:block;width:100%;height:auto;border:0"></td></tr>'
-             if picture else "")
+    image = (
+        '<tr><td style="padding:0;line-height:0"><img src="cid:snapshot" alt="Snapshot of the face" '
+        'width="600" style="display:block;width:100%;height:auto;border:0"></td></tr>'
+        if picture
+        else ""
+    )
     notes = _note_rows("This is a test. No face was seen." if test else "", _lateness(record))
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -181,8 +193,12 @@ computer holds the frames behind this verdict.</td></tr>
 
 
 def _note_rows(*notes: str) -> str:
-    return "".join(f'<tr><td style="{_SANS}padding:14px 24px;background:#fff4d6;color:#5c4300;'
-                   f'font-size:15px;line-height:21px">{e(note)}</td></tr>' for note in notes if note)
+    return "".join(
+        f'<tr><td style="{_SANS}padding:14px 24px;background:#fff4d6;color:#5c4300;'
+        f'font-size:15px;line-height:21px">{e(note)}</td></tr>'
+        for note in notes
+        if note
+    )
 
 
 def _score_row(record: dict, colour: str) -> str:
@@ -206,12 +222,13 @@ font-size:1px;background:{colour};border-radius:5px">&nbsp;</td><td style="font-
 def _deed_rows(record: dict) -> str:
     return "".join(
         f'<tr><td width="30" style="padding:6px 0;vertical-align:top"><div style="{_SANS}width:20px;'
-        f'height:20px;border-radius:10px;background:{"#1a7f37" if well else "#b3261e"};color:#ffffff;'
+        f"height:20px;border-radius:10px;background:{'#1a7f37' if well else '#b3261e'};color:#ffffff;"
         f'font-size:13px;line-height:20px;text-align:center;font-weight:700">'
         f'{"&#10003;" if well else "!"}</div></td><td style="{_SANS}padding:6px 0;color:'
-        f'{"#1b1f24" if well else "#b3261e"};font-size:15px;line-height:20px;'
+        f"{'#1b1f24' if well else '#b3261e'};font-size:15px;line-height:20px;"
         f'font-weight:{"400" if well else "600"};word-break:break-word">{e(text)}</td></tr>'
-        for well, text in _deeds(record))
+        for well, text in _deeds(record)
+    )
 
 
 def _fact_rows(facts: dict[str, str]) -> str:
@@ -220,14 +237,18 @@ def _fact_rows(facts: dict[str, str]) -> str:
         f'font-size:14px;line-height:20px;vertical-align:top;white-space:nowrap">{e(name)}</td>'
         f'<td style="{_SANS}padding:9px 0;border-top:1px solid #e7eaee;color:#1b1f24;font-size:15px;'
         f'line-height:20px;vertical-align:top;word-break:break-word">{e(text)}</td></tr>'
-        for name, text in facts.items())
+        for name, text in facts.items()
+    )
 
 
 def _map_button(location: dict) -> str:
     link = _map_link(location)
-    return (f'<tr><td style="padding:4px 24px 22px"><a href="{e(link)}" style="{_SANS}display:block;'
-            f'padding:13px 0;border-radius:10px;background:#1b1f24;color:#ffffff;font-size:16px;'
-            f'font-weight:600;text-align:center;text-decoration:none">Show on the map</a>'
-            f'<div style="{_SANS}padding-top:8px;color:#68717d;font-size:12px;line-height:17px">'
-            f'Where the internet address is registered: right to the city at best.</div></td></tr>'
-            if link else "")
+    return (
+        f'<tr><td style="padding:4px 24px 22px"><a href="{e(link)}" style="{_SANS}display:block;'
+        f"padding:13px 0;border-radius:10px;background:#1b1f24;color:#ffffff;font-size:16px;"
+        f'font-weight:600;text-align:center;text-decoration:none">Show on the map</a>'
+        f'<div style="{_SANS}padding-top:8px;color:#68717d;font-size:12px;line-height:17px">'
+        f"Where the internet address is registered: right to the city at best.</div></td></tr>"
+        if link
+        else ""
+    )

@@ -6,9 +6,9 @@ import unicodedata
 
 def clean(text: object, limit: int = 120) -> str:
     """One line of printable text, at most `limit` characters: for anything that came from outside."""
-    printable = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in str(text)[:4 * limit])
+    printable = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in str(text)[: 4 * limit])
     line = " ".join(printable.split())
-    return line if len(line) <= limit else line[:limit - 1] + "…"
+    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def write_line(stream, line: str) -> None:

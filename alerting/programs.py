@@ -7,10 +7,10 @@ import tempfile
 
 from alerting.printable import clean
 
-FOREGROUND_LOCKER_S = 1.0       # the user's command still runs then: it is a locker that stays
+FOREGROUND_LOCKER_S = 1.0  # the user's command still runs then: it is a locker that stays
 COMMAND_LIMIT_S = 3.0
 ANSWER_LIMIT_S = 1.0
-KILLED_LIMIT_S = 0.5            # one that waits for a dead disk outlives even its killing
+KILLED_LIMIT_S = 0.5  # one that waits for a dead disk outlives even its killing
 
 
 def run(command: list[str], stays: bool = False) -> str:
@@ -18,12 +18,17 @@ def run(command: list[str], stays: bool = False) -> str:
     with contextlib.ExitStack() as stack:
         # A file, not a pipe: a locker that goes to the background keeps a pipe open for ever.
         complaints = None
-        with contextlib.suppress(OSError):      # a full disk must not keep anything from being locked
+        with contextlib.suppress(OSError):  # a full disk must not keep anything from being locked
             complaints = stack.enter_context(tempfile.TemporaryFile())
         try:
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                     stderr=complaints or subprocess.DEVNULL, start_new_session=True,
-                                     env=_environment())
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=complaints or subprocess.DEVNULL,
+                start_new_session=True,
+                env=_environment(),
+            )
         except FileNotFoundError:
             return "not installed"
         except (OSError, ValueError) as error:
@@ -58,8 +63,11 @@ def ask(command: list[str]) -> str:
 
 def _environment() -> dict[str, str]:
     """Ours, without what OpenCV sets for its own windows: a locker written in Qt would look for its parts there."""
-    return {name: value for name, value in os.environ.items()
-            if not (name.startswith("QT_QPA_") and f"{os.sep}cv2{os.sep}" in value)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not (name.startswith("QT_QPA_") and f"{os.sep}cv2{os.sep}" in value)
+    }
 
 
 def _kill(child) -> None:

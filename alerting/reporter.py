@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("liveness.alerting")
 
-RETRY_FIRST_S = 15.0            # doubles with every failure ...
-RETRY_LONGEST_S = 900.0         # ... up to this
+RETRY_FIRST_S = 15.0  # doubles with every failure ...
+RETRY_LONGEST_S = 900.0  # ... up to this
 # After a refusal (wrong password, unknown recipient) nothing is tried for this long: servers lock
 # accounts that keep knocking.
 REFUSED_PAUSE_S = 3600.0
@@ -44,20 +44,19 @@ class Reporter:
     `mail` False: the thread still calls `find_location` for each new incident, which comes before its mail.
     """
 
-    def __init__(self, email: EmailSettings, root: Path, mail: bool,
-                 find_location: Callable[[Incident], None]):
+    def __init__(self, email: EmailSettings, root: Path, mail: bool, find_location: Callable[[Incident], None]):
         self._email = email
         self._root = root
         self._mail = mail
         self._find_location = find_location
         self._password: Password | None = None
-        self._heap: list[tuple[float, int, Incident, float]] = []   # due, order, incident, next pause
+        self._heap: list[tuple[float, int, Incident, float]] = []  # due, order, incident, next pause
         self._order = itertools.count()
         self._changed = threading.Condition()
-        self._busy = True           # until the incidents of earlier runs have been looked through
+        self._busy = True  # until the incidents of earlier runs have been looked through
         self._closed = False
         self._held_until, self._refusal = 0.0, ""
-        self._left = False          # incidents wait on the disk alone
+        self._left = False  # incidents wait on the disk alone
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
         self._thread.start()
 
@@ -68,8 +67,7 @@ class Reporter:
     def close(self, deadline: float) -> None:
         """End by `deadline` (time.monotonic); tries what is due now as far as time allows."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._busy and not self._is_due(),
-                                   max(0.0, deadline - time.monotonic()))
+            self._changed.wait_for(lambda: not self._busy and not self._is_due(), max(0.0, deadline - time.monotonic()))
             self._closed = True
             self._changed.notify_all()
         self._thread.join(max(0.1, deadline - time.monotonic()))
@@ -120,8 +118,11 @@ class Reporter:
         for case in unsent(self._root, refused):
             mail = case.record["actions"]["mail"]
             if mail["state"] == "refused":
-                log.warning("incident %s was not mailed in an earlier run: %s; trying once more", case.name,
-                            clean(mail.get("reason"), 200))
+                log.warning(
+                    "incident %s was not mailed in an earlier run: %s; trying once more",
+                    case.name,
+                    clean(mail.get("reason"), 200),
+                )
                 case.update("mail", state="waiting")
             else:
                 log.info("incident %s has not been mailed yet; mailing it now", case.name)
@@ -152,13 +153,13 @@ class Reporter:
         try:
             attempts = mail.get("attempts", 0) + 1
             message = compose(case.record, case.jpeg, self._email.sender, self._email.recipient)
-        except Exception as error:      # an incident.json that somebody has edited: others are none the worse for it
+        except Exception as error:  # an incident.json that somebody has edited: others are none the worse for it
             self._refuse(case, 1, f"no mail can be made of incident.json: {type(error).__name__}")
             return
         try:
             send(self._email, message, self._password.get() if self._email.username else "")
         except MailDelayed as error:
-            if mail.get("reason") != str(error):        # the same reason again is no news
+            if mail.get("reason") != str(error):  # the same reason again is no news
                 log.warning("incident %s: mail waits: %s", case.name, error)
             case.update("mail", attempts=attempts, reason=str(error))
             self._retry(case, time.monotonic() + pause, min(2 * pause, RETRY_LONGEST_S))
@@ -166,7 +167,7 @@ class Reporter:
             self._refuse(case, attempts, str(error))
             self._held_until, self._refusal = time.monotonic() + REFUSED_PAUSE_S, str(error)
         else:
-            now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
             case.update("mail", state="sent", attempts=attempts, reason="", time_utc=now)
             case.release()
             log.info("incident %s: owner notified by mail", case.name)

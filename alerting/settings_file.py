@@ -13,10 +13,15 @@ from msgspec import Meta, ValidationError, convert, defstruct, field
 from alerting.printable import clean
 from alerting.settings import KEYRING_SERVICE, PASSWORD_VARIABLE, EmailSettings, Settings, SettingsError
 
-SIZE_LIMIT = 65536      # bytes
+SIZE_LIMIT = 65536  # bytes
 RANGES = {"port": (1, 65535), "timeout_s": (0.1, 120), "seconds": (0.25, 60), "cooldown_s": (0, 86400)}
-KINDS = {str: "a text in quotes", int: "a whole number", float: "a number", bool: "true or false",
-         list[str]: "a list of texts"}
+KINDS = {
+    str: "a text in quotes",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list[str]: "a list of texts",
+}
 PLAIN_ADDRESS = re.compile(r"[^@\s,<>()\"]+@[^@\s,<>()\"]+")
 _SECTIONS = {part.name: part.type for part in dataclasses.fields(Settings)}
 # Nothing outside takes a NUL.
@@ -30,8 +35,10 @@ def read(path: Path) -> Settings:
     for name, table in content.items():
         _refuse_secrets(path, [name, *(table if isinstance(table, dict) else ())])
         if name not in _SECTIONS:
-            raise SettingsError(f"{path}: unknown {'section' if isinstance(table, dict) else 'key'} "
-                                f"{clean(name)!r}{_suggestion(name, _SECTIONS)}")
+            raise SettingsError(
+                f"{path}: unknown {'section' if isinstance(table, dict) else 'key'} "
+                f"{clean(name)!r}{_suggestion(name, _SECTIONS)}"
+            )
     try:
         decoded = convert(content, _strict(Settings))
     except ValidationError as error:
@@ -49,7 +56,7 @@ def _parse(path: Path) -> dict:
     if len(data) > SIZE_LIMIT:
         raise SettingsError(f"{path}: is far too large for settings; name another file with --alerts")
     try:
-        return tomllib.loads(data.decode("utf-8-sig"))      # Windows' Notepad may put its mark at the beginning
+        return tomllib.loads(data.decode("utf-8-sig"))  # Windows' Notepad may put its mark at the beginning
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     # Plain ValueError: a number of more than 4300 digits.
@@ -61,7 +68,8 @@ def _refuse_secrets(path: Path, keys: list[str]) -> None:
     if any(re.search(r"pass(wor[dt]|phrase)?$|passwd|secret", key, re.IGNORECASE) for key in keys):
         raise SettingsError(
             f"{path}: the password does not belong into this file: remove the line, and put it into the "
-            f"system keyring (keyring set {KEYRING_SERVICE} USERNAME) or into {PASSWORD_VARIABLE}")
+            f"system keyring (keyring set {KEYRING_SERVICE} USERNAME) or into {PASSWORD_VARIABLE}"
+        )
 
 
 def _strict(kind: type) -> type:
@@ -69,8 +77,12 @@ def _strict(kind: type) -> type:
 
     Made here, since msgspec takes longer to import than most starts, which have no file, can spare.
     """
-    return defstruct(kind.__name__, [(part.name, *_strict_field(part)) for part in dataclasses.fields(kind)],
-                     frozen=True, forbid_unknown_fields=True)
+    return defstruct(
+        kind.__name__,
+        [(part.name, *_strict_field(part)) for part in dataclasses.fields(kind)],
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
 
 
 def _strict_field(part: dataclasses.Field) -> tuple:

@@ -25,10 +25,10 @@ from alerting.printable import clean
 
 log = logging.getLogger("liveness.alerting")
 
-DRIVER_START_LIMIT_S = 20.0     # the first SAPI 5 start on Windows generates its bindings: seconds
+DRIVER_START_LIMIT_S = 20.0  # the first SAPI 5 start on Windows generates its bindings: seconds
 SLOWEST_SPEECH_CHARS_PER_S = 8.0
 ALARM_START_LIMIT_S = 10.0
-GIVE_UP_AFTER = 3               # failures in a row after which the voice stays silent for this run
+GIVE_UP_AFTER = 3  # failures in a row after which the voice stays silent for this run
 QUEUE_LIMIT = 8
 PROCESS = Path(__file__).with_name("sound_process.py")
 
@@ -51,9 +51,9 @@ def sound_alarm(device: str = "", seconds: float = 5.0) -> None:
 
 
 class _Job(NamedTuple):
-    kind: str                                       # "voice" or "alarm"
-    text: str                                       # of a sentence
-    on_end: Callable[[str | None], None] | None     # given None, or why it was not heard
+    kind: str  # "voice" or "alarm"
+    text: str  # of a sentence
+    on_end: Callable[[str | None], None] | None  # given None, or why it was not heard
 
 
 class Sounds:
@@ -67,20 +67,19 @@ class Sounds:
 
     def __init__(self, voice: bool, device: str = "", seconds: float = 5.0):
         self._voice = voice
-        self._silenced = False                          # after too many failures
+        self._silenced = False  # after too many failures
         self._device, self._seconds = device, seconds
         self._jobs: collections.deque[_Job] = collections.deque(maxlen=QUEUE_LIMIT)
         self._changed = threading.Condition()
         self._playing = False
         self._closed = False
-        self._ahead: _Child | None = None     # a voice waiting for its sentence
-        self._child: _Child | None = None     # the one at work
+        self._ahead: _Child | None = None  # a voice waiting for its sentence
+        self._child: _Child | None = None  # the one at work
         self._failures = 0
         self._thread = threading.Thread(target=self._run, name="sounds", daemon=True)
         self._thread.start()
 
-    def say(self, text: str, overtake: bool = False,
-            on_end: Callable[[str | None], None] | None = None) -> None:
+    def say(self, text: str, overtake: bool = False, on_end: Callable[[str | None], None] | None = None) -> None:
         """Queue a sentence; with `overtake` it takes the place of all those not yet begun."""
         if not self._voice:
             return
@@ -101,8 +100,7 @@ class Sounds:
     def close(self, deadline: float) -> None:
         """End by `deadline` (time.monotonic), having played what was queued as far as time allows."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._jobs and not self._playing,
-                                   max(0.0, deadline - time.monotonic()))
+            self._changed.wait_for(lambda: not self._jobs and not self._playing, max(0.0, deadline - time.monotonic()))
             self._closed = True
             self._jobs.clear()
             self._changed.notify_all()
@@ -132,7 +130,7 @@ class Sounds:
 
     def _start_ahead(self) -> None:
         if self._voice and not self._silenced and not self._ahead:
-            with contextlib.suppress(SoundError):       # told when there is a sentence to be spoken
+            with contextlib.suppress(SoundError):  # told when there is a sentence to be spoken
                 self._ahead = _Child("voice")
 
     def _play(self, job: _Job) -> None:
@@ -145,7 +143,7 @@ class Sounds:
                 self._ahead = None
             with self._changed:
                 self._child = child
-                if self._closed:                        # close() came too early to see this child
+                if self._closed:  # close() came too early to see this child
                     child.kill()
             if job.kind == "voice":
                 child.finish({"text": job.text}, _speech_limit_s(job.text))
@@ -199,17 +197,25 @@ class _Child:
         except OSError as error:
             raise SoundError(f"no temporary folder for the {kind}: {error.strerror}") from error
         # A session of its own, so that the player it starts can be ended with it.
-        options = ({"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
-                   if sys.platform == "win32" else {"start_new_session": True})
+        options = (
+            {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+            if sys.platform == "win32"
+            else {"start_new_session": True}
+        )
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", os.path.abspath(PROCESS), kind], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                env=os.environ | {"TMPDIR": self._scratch.name}, **options)
-        except (OSError, TypeError, ValueError) as error:      # TypeError: an embedded Python names no executable
+                [sys.executable, "-P", os.path.abspath(PROCESS), kind],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=os.environ | {"TMPDIR": self._scratch.name},
+                **options,
+            )
+        except (OSError, TypeError, ValueError) as error:  # TypeError: an embedded Python names no executable
             self._scratch.cleanup()
-            raise SoundError(f"cannot start a process for the {kind}: "
-                             f"{getattr(error, 'strerror', None) or error}") from error
+            raise SoundError(
+                f"cannot start a process for the {kind}: {getattr(error, 'strerror', None) or error}"
+            ) from error
 
     def finish(self, request: dict, limit_s: float) -> None:
         """Hand it the request and wait for its end. Raises SoundError unless it says it is done."""
@@ -228,7 +234,7 @@ class _Child:
         except (ValueError, LookupError, TypeError):
             raise SoundError("the driver's process answered with something else") from None
         if problem:
-            raise SoundError(clean(problem, 400))       # it may name devices, by whatever they call themselves
+            raise SoundError(clean(problem, 400))  # it may name devices, by whatever they call themselves
 
     def kill(self) -> None:
         """End it and whatever it started."""

@@ -20,7 +20,7 @@ SAMPLE_RATE_HZ = 44100
 # change falls on a zero crossing and does not click.
 ALARM_TONES_HZ = (880, 660)
 ALARM_TONE_S = 0.25
-ALARM_LEVEL = 0.8               # of full scale
+ALARM_LEVEL = 0.8  # of full scale
 
 
 def _speak_here(request: Callable[[], dict], noise) -> str | None:
@@ -31,7 +31,7 @@ def _speak_here(request: Callable[[], dict], noise) -> str | None:
         return "pyttsx3 is not installed (pip install -r requirements.txt)"
     try:
         engine = pyttsx3.init()
-    except Exception as error:      # each platform's driver has its own: COMError, RuntimeError, OSError
+    except Exception as error:  # each platform's driver has its own: COMError, RuntimeError, OSError
         hint = " (install libespeak-ng1 and alsa-utils)" if sys.platform.startswith("linux") else ""
         return f"no voice: {_one_line(error)}{hint}"
     errors, finished = [], threading.Event()
@@ -66,8 +66,13 @@ def _sound_alarm_here(request: Callable[[], dict], noise) -> str | None:
         device = _find_output(audio, wanted["device"])
         # Cards opened without a mixer often refuse mono.
         channels = min(2, int(device["maxOutputChannels"]))
-        stream = audio.open(rate=SAMPLE_RATE_HZ, channels=channels, format=pyaudio.paInt16, output=True,
-                            output_device_index=int(device["index"]))
+        stream = audio.open(
+            rate=SAMPLE_RATE_HZ,
+            channels=channels,
+            format=pyaudio.paInt16,
+            output=True,
+            output_device_index=int(device["index"]),
+        )
         stream.write(alarm_samples(wanted["seconds"], channels))
         stream.stop_stream()
         stream.close()
@@ -111,7 +116,7 @@ def alarm_samples(seconds: float, channels: int) -> bytes:
             pair.extend([sample] * channels)
     tones = max(1, round(seconds / ALARM_TONE_S))
     samples = pair * (tones // 2 + 1)
-    return samples[:tones * length * channels].tobytes()
+    return samples[: tones * length * channels].tobytes()
 
 
 def _one_line(error: BaseException) -> str:
@@ -129,13 +134,13 @@ def _serve(kind: str) -> None:
 
         def request() -> dict:
             line = sys.stdin.readline()
-            if not line:                # the parent has gone without a word to say
+            if not line:  # the parent has gone without a word to say
                 sys.exit()
             return json.loads(line)
 
         try:
             problem = {"voice": _speak_here, "alarm": _sound_alarm_here}[kind](request, noise)
-        except Exception as error:      # the edge of this process; a driver may raise anything
+        except Exception as error:  # the edge of this process; a driver may raise anything
             problem = f"{type(error).__name__}: {_one_line(error)}"
         answer.write(json.dumps({"problem": problem}))
         answer.flush()

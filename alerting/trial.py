@@ -89,7 +89,7 @@ def _terminal_as_it_was() -> Iterator[None]:
         import termios
 
         before = termios.tcgetattr(sys.stdin)
-    except Exception:       # Windows, or no terminal
+    except Exception:  # Windows, or no terminal
         yield
         return
     try:

@@ -11,8 +11,8 @@ from onnx import helper, numpy_helper
 
 SIDE = 80
 OPSET = 15
-IR_VERSION = 8    # the one that came with this opset
-EPSILON = 1e-5    # of PyTorch's batch normalisation
+IR_VERSION = 8  # the one that came with this opset
+EPSILON = 1e-5  # of PyTorch's batch normalisation
 # Inverted residuals in each stage, behind the block that halves the picture.
 STAGES = {"conv_3": 4, "conv_4": 6, "conv_5": 2}
 
@@ -52,7 +52,8 @@ class _Graph:
     def normalisation(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """What it multiplies by, and what it adds."""
         scale, shift, mean, variance = (
-            self.tensors[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var"))
+            self.tensors[f"{name}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
+        )
         scale = scale / np.sqrt(variance + EPSILON)
         return scale, shift - mean * scale
 
@@ -62,8 +63,12 @@ class _Graph:
         scale, shift = self.normalisation(f"{name}.bn")
         side = filters.shape[2]
         self.apply(
-            "Conv", self.constant(filters * scale[:, None, None, None]), self.constant(shift),
-            kernel_shape=[side, side], strides=[stride, stride], pads=[side // 2 if padded else 0] * 4,
+            "Conv",
+            self.constant(filters * scale[:, None, None, None]),
+            self.constant(shift),
+            kernel_shape=[side, side],
+            strides=[stride, stride],
+            pads=[side // 2 if padded else 0] * 4,
             group=len(filters) if filters.shape[1] == 1 else 1,
         )
         slopes = self.tensors.get(f"{name}.prelu.weight")
@@ -93,9 +98,11 @@ class _Graph:
         self.nodes[-1].output[0] = "logits"
         value = helper.make_tensor_value_info
         graph = helper.make_graph(
-            self.nodes, "MiniFASNetV2",
+            self.nodes,
+            "MiniFASNetV2",
             [value("input", onnx.TensorProto.FLOAT, ["faces", 3, SIDE, SIDE])],
-            [value("logits", onnx.TensorProto.FLOAT, ["faces", 3])], self.constants,
+            [value("logits", onnx.TensorProto.FLOAT, ["faces", 3])],
+            self.constants,
         )
         return helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION

@@ -23,7 +23,7 @@ GRAPH = "MiniFASNetV2.onnx"
 GRAPH_SHA256 = "1fadb5f12937a5342110ee4c3e1920ec6372bc313d2344dd948894a3c6ee1fef"
 # Side in pixels of what it looks at, and how wide that is, in units of the face box's longer side.
 SIDE, MARGIN = 80, 2.7
-LIVE = 1    # of its three classes
+LIVE = 1  # of its three classes
 # Its operating point: so much is added to the log odds of a view that is FAR face boxes wide or wider, nothing to one
 # of NEAR or less, in between in a straight line. From afar it condemns live faces in bad light, and attacks so clearly
 # that there is room. Chosen on one half of our evaluation scenes (ACER as recorded 0.20 without, 0.16 with it), checked
@@ -117,7 +117,7 @@ def _graph(folder: Path) -> bytes:
             return graph
         print(f"{kept}: altered; made again from the weights", file=sys.stderr)
     except OSError:
-        pass    # not made yet, or not to be read: made of the weights
+        pass  # not made yet, or not to be read: made of the weights
     graph = _converted(_weights(folder))
     # Made by another onnx it may differ in form: sound, but nothing that could be told from an altered one later.
     if hashlib.sha256(graph).hexdigest() == GRAPH_SHA256:
@@ -128,7 +128,8 @@ def _graph(folder: Path) -> bytes:
 def _weights(folder: Path) -> bytes:
     try:
         path = downloads.fetch(
-            folder / WEIGHTS, WEIGHTS_SHA256, url=WEIGHTS_URL, wheel=None, what="anti-spoofing weights")
+            folder / WEIGHTS, WEIGHTS_SHA256, url=WEIGHTS_URL, wheel=None, what="anti-spoofing weights"
+        )
         weights = path.read_bytes()
     except downloads.AlteredError as error:
         raise WitnessError(str(error)) from error
@@ -154,5 +155,7 @@ def _keep(path: Path, graph: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, graph)
     except OSError as error:
-        print(f"{path}: cannot be written ({error.strerror}); the anti-spoofing network is converted at every start",
-              file=sys.stderr)
+        print(
+            f"{path}: cannot be written ({error.strerror}); the anti-spoofing network is converted at every start",
+            file=sys.stderr,
+        )

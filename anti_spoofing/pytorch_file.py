@@ -20,7 +20,8 @@ _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 _OPERATIONS = frozenset(
     "PROTO STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE EMPTY_DICT EMPTY_LIST EMPTY_TUPLE "
     "TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS GLOBAL REDUCE BUILD BINPERSID BINPUT LONG_BINPUT "
-    "BINGET LONG_BINGET".split())
+    "BINGET LONG_BINGET".split()
+)
 MEMO_LIMIT = 1 << 16
 
 
@@ -48,8 +49,18 @@ def read(data: bytes) -> dict[str, np.ndarray]:
     except PyTorchFileError:
         raise
     # A damaged pickle can fail in any of these ways, by the byte.
-    except (ArithmeticError, AttributeError, EOFError, ImportError, LookupError, MemoryError, RecursionError,
-            TypeError, ValueError, pickle.UnpicklingError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        ImportError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
+    ) as error:
         raise PyTorchFileError(f"damaged ({type(error).__name__})") from None
 
 

@@ -93,8 +93,16 @@ class Authenticator:
         if verdict.score is not None:
             self._score = verdict.score
         return Look(
-            faces, scores, dark, state, self._score, abs(verdict.confidence), (verdict.visit, turns),
-            state == UNAUTHORIZED != verdict.state, prompt, sentence,
+            faces,
+            scores,
+            dark,
+            state,
+            self._score,
+            abs(verdict.confidence),
+            (verdict.visit, turns),
+            state == UNAUTHORIZED != verdict.state,
+            prompt,
+            sentence,
         )
 
     def evidence(self) -> list[np.ndarray]:

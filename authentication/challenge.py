@@ -43,7 +43,7 @@ from authentication.prompts import AHEAD, BACK, LEFT, PASSED, PAUSE, RIGHT, SENT
 from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
 
 WAITING, READY, TURNING, BARRED = "waiting", "ready", "turning", "barred"
-ROUND = (READY, TURNING, BACK)      # phases in which a round can fail
+ROUND = (READY, TURNING, BACK)  # phases in which a round can fail
 
 # Held for so long, so that neither a glitch of one frame counts nor half a movement.
 AHEAD_S, TURN_HOLD_S, BACK_HOLD_S = 0.5, 0.15, 0.2
@@ -61,10 +61,10 @@ LOST_S = 0.3
 # A second face for longer than the glitch that changes no verdict.
 CROWD_S = 0.1
 
-ROUNDS = 2                  # so many failed ones are an unauthorized
-FORGET_S = 600.0            # after which failed rounds and unanswered prompts are forgotten
-RETRY_S = 2.0               # before the next round, to read and hear why; doubled by each prompt not answered
-LONGEST_RETRY_S = 60.0      # somebody who works at the computer must not be asked on and on
+ROUNDS = 2  # so many failed ones are an unauthorized
+FORGET_S = 600.0  # after which failed rounds and unanswered prompts are forgotten
+RETRY_S = 2.0  # before the next round, to read and hear why; doubled by each prompt not answered
+LONGEST_RETRY_S = 60.0  # somebody who works at the computer must not be asked on and on
 MOST_EXTRA_TURNS = 4
 PASSED_SHOWN_S = 2.0
 CROWD, LOST, SWAPPED = "One face only, please", "Stay in view", "Stay in view, without a jump"
@@ -95,20 +95,25 @@ class Challenge:
     visit: counts up whenever a verdict of this class no longer holds, so that the next one is news.
     """
 
-    def __init__(self, turns: int, limit_s: float = 4.0, draw_turns: Callable[[int], list[str]] = draw_turns,
-                 draw_pause: Callable[[], float] = draw_pause):
+    def __init__(
+        self,
+        turns: int,
+        limit_s: float = 4.0,
+        draw_turns: Callable[[int], list[str]] = draw_turns,
+        draw_pause: Callable[[], float] = draw_pause,
+    ):
         self._turns, self._limit_s = turns, limit_s
         self._draw_turns, self._draw_pause = draw_turns, draw_pause
-        self._failed: list[float] = []          # when rounds failed
-        self._unanswered: list[float] = []      # when prompts ran out of time
-        self._last: np.ndarray | None = None    # the face that is followed, as last seen
+        self._failed: list[float] = []  # when rounds failed
+        self._unanswered: list[float] = []  # when prompts ran out of time
+        self._last: np.ndarray | None = None  # the face that is followed, as last seen
         self._last_s = self._now = 0.0
         self._crowd, self._ahead, self._answer = _Span(), _Span(), _Span()
         self._turned = {LEFT: _Span(), RIGHT: _Span()}
-        self._usual, self._usual_frames = np.zeros(2), 0        # aspect and confidence of the frontal face
-        self._order: list[str] = []             # the turns of this round
-        self._done = 0                          # so many of them were made
-        self._reason = ""                       # why there is another round
+        self._usual, self._usual_frames = np.zeros(2), 0  # aspect and confidence of the frontal face
+        self._order: list[str] = []  # the turns of this round
+        self._done = 0  # so many of them were made
+        self._reason = ""  # why there is another round
         self._phase, self._since, self._until = WAITING, 0.0, 0.0
         self._asked = False
         self.visit, self.sentence, self.state = 0, "", CHECKING
@@ -123,7 +128,7 @@ class Challenge:
         self._failed = [then for then in self._failed if time_s - then < FORGET_S]
         self._unanswered = [then for then in self._unanswered if time_s - then < FORGET_S]
         if self._phase == BARRED:
-            if passive == CHECKING:     # whoever was barred has gone
+            if passive == CHECKING:  # whoever was barred has gone
                 self._wait()
         elif passive != AUTHORIZED:
             self._lose(LOST)

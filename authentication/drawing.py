@@ -56,7 +56,7 @@ def draw(picture: np.ndarray, view: View) -> None:
     if lines:
         _banner(picture, lines, bottom, banner_size, view.state)
     gap = max(2, round(0.3 * size))
-    room = gap, top + gap, width - gap, bottom - gap        # what is left for the rest
+    room = gap, top + gap, width - gap, bottom - gap  # what is left for the rest
     taken: list[Area] = []
     if view.trouble:
         taken += _notice(picture, view.trouble, room, size)
@@ -97,17 +97,19 @@ def _bar(picture: np.ndarray, box: np.ndarray, progress: float, room: Area, size
     return area
 
 
-def _label(picture: np.ndarray, box: np.ndarray, text: str, state: str, room: Area, taken: list[Area],
-           size: float) -> list[Area]:
+def _label(
+    picture: np.ndarray, box: np.ndarray, text: str, state: str, room: Area, taken: list[Area], size: float
+) -> list[Area]:
     """A tag at the box, where nothing else is; among too many boxes none: the box's colour says it too."""
     pad = round(0.4 * size)
     wide, tall = width_of(text, round(size), BOLD) + 2 * pad, round(0.8 * size) + 2 * pad
     gap = max(3, round(0.25 * size))
     x, y, w, h = box.tolist()
-    spots = [(left, top)
-             for top in (y - gap - tall, y + h + gap, y + 2 * gap, y + h - gap - tall,
-                         *range(room[1], room[3] - tall, tall))
-             for left in (x, x + w - wide, x + w + gap, x - gap - wide)]
+    spots = [
+        (left, top)
+        for top in (y - gap - tall, y + h + gap, y + 2 * gap, y + h - gap - tall, *range(room[1], room[3] - tall, tall))
+        for left in (x, x + w - wide, x + w + gap, x - gap - wide)
+    ]
     area = _place(spots, (wide, tall), room, taken)
     if area is None:
         return []
@@ -122,8 +124,9 @@ def _place(spots: Iterable[tuple[float, float]], size: tuple[int, int], room: Ar
     for left, top in spots:
         left = max(room[0], min(round(left), room[2] - wide))
         top = max(room[1], min(round(top), room[3] - tall))
-        if not any(left < other[2] and other[0] < left + wide and top < other[3] and other[1] < top + tall
-                   for other in taken):
+        if not any(
+            left < other[2] and other[0] < left + wide and top < other[3] and other[1] < top + tall for other in taken
+        ):
             return left, top, left + wide, top + tall
     return None
 

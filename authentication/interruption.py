@@ -1,9 +1,9 @@
 """The signals that ask a program to end.
 
-    with interruption() as stop:
-        ...                 # KeyboardInterrupt
-        stop.gently()
-        ...                 # stop.asked
+with interruption() as stop:
+    ...                 # KeyboardInterrupt
+    stop.gently()
+    ...                 # stop.asked
 """
 
 import contextlib

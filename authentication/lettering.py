@@ -8,7 +8,7 @@ import numpy as np
 
 from authentication.shapes import INK
 
-BOLD, PLAIN = 600, 500      # the font's weights
+BOLD, PLAIN = 600, 500  # the font's weights
 
 _fonts = threading.local()
 
@@ -26,8 +26,14 @@ def width_of(text: str, size: int, weight: int) -> int:
     return cv2.getTextSize((0, 0), text, (0, 0), _font(), size, weight)[2]
 
 
-def write(picture: np.ndarray, text: str, start: tuple[float, float], size: float, colour: tuple[int, int, int],
-          weight: int = BOLD) -> None:
+def write(
+    picture: np.ndarray,
+    text: str,
+    start: tuple[float, float],
+    size: float,
+    colour: tuple[int, int, int],
+    weight: int = BOLD,
+) -> None:
     """A line of text from its left end on; its capitals, three quarters of the size, stand round the height given."""
     spot = round(start[0]), round(start[1] + 0.36 * round(size))
     cv2.putText(picture, text, spot, colour, _font(), round(size), weight)

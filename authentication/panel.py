@@ -7,8 +7,14 @@ from authentication.lettering import BOLD, width_of, write
 from authentication.prompts import AHEAD, BACK, LEFT, PASSED, PAUSE, RIGHT, Prompt
 from authentication.shapes import AMBER, ARROW, CHECK, INK, fill
 
-PROMPT_COLOURS = {LEFT: AMBER, RIGHT: AMBER, BACK: (235, 190, 90), AHEAD: (235, 190, 90),
-                  PAUSE: (150, 150, 150), PASSED: (80, 220, 70)}
+PROMPT_COLOURS = {
+    LEFT: AMBER,
+    RIGHT: AMBER,
+    BACK: (235, 190, 90),
+    AHEAD: (235, 190, 90),
+    PAUSE: (150, 150, 150),
+    PASSED: (80, 220, 70),
+}
 
 
 def draw_panel(picture: np.ndarray, prompt: Prompt) -> int:
@@ -21,7 +27,7 @@ def draw_panel(picture: np.ndarray, prompt: Prompt) -> int:
     unit = max(min(width / 16, height / 9), min(width, height) / 11) / 10
     tall = round(19 * unit)
     panel = picture[:tall]
-    cv2.convertScaleAbs(panel, panel, 0.25, 24)     # darkened in place: what is behind stays to be guessed
+    cv2.convertScaleAbs(panel, panel, 0.25, 24)  # darkened in place: what is behind stays to be guessed
     ink = PROMPT_COLOURS[prompt.kind]
     middle = tall * 0.42
     # An arrow stands on the side it points to, so that it is understood before it is read.
@@ -53,6 +59,7 @@ def _sign(picture: np.ndarray, kind: str, middle: tuple[float, float], size: flo
     if kind in shapes:
         fill(picture, [shapes[kind]], middle, size, colour)
         return
+
     # A face that looks ahead: a ring and a dot. A pause: two bars.
     def point(x: float, y: float) -> tuple[int, int]:
         return round((middle[0] + x * size) * 4), round((middle[1] + y * size) * 4)

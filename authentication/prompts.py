@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-LEFT, RIGHT = "left", "right"       # the user's own
+LEFT, RIGHT = "left", "right"  # the user's own
 AHEAD, BACK, PAUSE, PASSED = "ahead", "back", "pause", "passed"
 TEXTS = {
     AHEAD: "Look straight ahead",

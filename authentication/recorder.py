@@ -1,8 +1,8 @@
 """The annotated video and the scores of every face, drawn and written in a thread of their own.
 
-    recorder = Recorder(Path("out.mp4"), Path("scores.csv"), fps=30, live=False)
-    recorder.put(time_s, frame, view, rows)
-    recorder.close()
+recorder = Recorder(Path("out.mp4"), Path("scores.csv"), fps=30, live=False)
+recorder.put(time_s, frame, view, rows)
+recorder.close()
 """
 
 import csv
@@ -57,7 +57,7 @@ class Recorder:
 
     def __init__(self, video: Path | None, scores: Path | None, fps: float, live: bool):
         self._live = live
-        self._failed: str | None = None     # the first thing that went wrong
+        self._failed: str | None = None  # the first thing that went wrong
         self._movie = self._table = None
         try:
             self._movie = _Movie(video, fps, live) if video else None
@@ -66,7 +66,8 @@ class Recorder:
             if self._movie:
                 self._movie.abandon()
             raise RecordingError(
-                f"{error.filename}: cannot be written ({error.strerror}); choose another file") from None
+                f"{error.filename}: cannot be written ({error.strerror}); choose another file"
+            ) from None
         self._items: queue.SimpleQueue = queue.SimpleQueue()
         self._room = threading.Semaphore(WAITING_PICTURES)
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
@@ -109,7 +110,7 @@ class Recorder:
             problem = f"{file.path}: cannot be written ({error.strerror})"
         except RecordingError as error:
             problem = str(error)
-        except Exception as error:      # the edge of this thread: who waits for room in it would wait for ever
+        except Exception as error:  # the edge of this thread: who waits for room in it would wait for ever
             log.exception("the recording failed")
             problem = f"{file.path}: the recording failed: {type(error).__name__}"
         log.error("%s", problem)
@@ -149,7 +150,7 @@ class _Table:
         try:
             self._file.close()
         except OSError:
-            pass    # told already
+            pass  # told already
 
 
 class _Movie:
@@ -159,10 +160,10 @@ class _Movie:
         self.path, self._announced, self._live = path, fps, live
         self._writer: cv2.VideoWriter | None = None
         self._size = 0, 0
-        self._begun: list[tuple[float, np.ndarray]] = []    # drawn, before the pace is known
+        self._begun: list[tuple[float, np.ndarray]] = []  # drawn, before the pace is known
         self._fps = 0.0
-        self._due = self._written = 0       # pictures for the time that has passed, and in the file
-        self._last: np.ndarray | None = None    # frame, and picture made of one
+        self._due = self._written = 0  # pictures for the time that has passed, and in the file
+        self._last: np.ndarray | None = None  # frame, and picture made of one
         self._shown: np.ndarray | None = None
         self._whole = False
         if path.suffix.lower() not in CODES:
@@ -176,7 +177,7 @@ class _Movie:
 
     def write(self, time_s: float, frame: np.ndarray | None, view: View) -> None:
         if frame is None and self._last is None:
-            return      # nothing to go by for the size of the video
+            return  # nothing to go by for the size of the video
         if frame is None:
             picture = darkened(self._last)
         else:
@@ -218,8 +219,9 @@ class _Movie:
         self._writer = self._open(self._fps, self._size)
         if not self._writer.isOpened():
             width, height = self._size
-            raise RecordingError(f"{self.path}: OpenCV cannot write pictures of {width}x{height} into it; "
-                                 "name an .mp4 or .avi file")
+            raise RecordingError(
+                f"{self.path}: OpenCV cannot write pictures of {width}x{height} into it; name an .mp4 or .avi file"
+            )
         begun, self._begun = self._begun, []
         for time_s, picture in begun:
             self._place(time_s, picture)
@@ -248,7 +250,7 @@ class _Movie:
         """Tried with one small picture, for what OpenCV can write depends on how it was built."""
         try:
             self._name.encode()
-        except UnicodeEncodeError:      # half a letter: OpenCV would end the process
+        except UnicodeEncodeError:  # half a letter: OpenCV would end the process
             return False
         trial = self._open(USUAL_FPS, (64, 48))
         opened = trial.isOpened()
@@ -289,5 +291,6 @@ def _padded(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     scale = min(size[0] / width, size[1] / height)
     inner = max(1, round(width * scale)), max(1, round(height * scale))
     left, top = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
-    return cv2.copyMakeBorder(cv2.resize(picture, inner), top, size[1] - inner[1] - top, left,
-                              size[0] - inner[0] - left, cv2.BORDER_CONSTANT)
+    return cv2.copyMakeBorder(
+        cv2.resize(picture, inner), top, size[1] - inner[1] - top, left, size[0] - inner[0] - left, cv2.BORDER_CONSTANT
+    )

@@ -34,7 +34,7 @@ def qt_platform() -> Iterator[None]:
         raise WindowError("no screen to open a window on; add --no-display")
     plugins = _plugins()
     if _wanted() in plugins.keys() - {"xcb"}:
-        yield       # somebody's own choice, such as a screen in memory
+        yield  # somebody's own choice, such as a screen in memory
         return
     problem = _x_problem(plugins.get("xcb")) if display else ""
     if problem is None:
@@ -44,14 +44,16 @@ def qt_platform() -> Iterator[None]:
     elif display:
         raise WindowError(f"no window can be opened on DISPLAY={display} ({problem}); correct DISPLAY, {NO_WINDOW}")
     else:
-        raise WindowError(f"no window can be opened on WAYLAND_DISPLAY={wayland}: this OpenCV needs an X server, such "
-                          f"as Xwayland, and DISPLAY names none; set DISPLAY, {NO_WINDOW}")
+        raise WindowError(
+            f"no window can be opened on WAYLAND_DISPLAY={wayland}: this OpenCV needs an X server, such "
+            f"as Xwayland, and DISPLAY names none; set DISPLAY, {NO_WINDOW}"
+        )
     before = os.environ.get("QT_QPA_PLATFORM")
     if plugins:
         os.environ["QT_QPA_PLATFORM"] = platform
     try:
         yield
-    finally:        # it is not meant for the programs that are started later
+    finally:  # it is not meant for the programs that are started later
         os.environ.pop("QT_QPA_PLATFORM", None)
         if before is not None:
             os.environ["QT_QPA_PLATFORM"] = before
@@ -69,7 +71,7 @@ class BeforeExit:
         libc = ctypes.CDLL(None)
         self._remember, self._forget = libc["__cxa_atexit"], libc["__cxa_finalize"]
         self._handler = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self._run)
-        self._owner = ctypes.create_string_buffer(1)    # whose address tells C which handlers are ours
+        self._owner = ctypes.create_string_buffer(1)  # whose address tells C which handlers are ours
 
     def arm(self) -> None:
         self.disarm()
@@ -79,7 +81,7 @@ class BeforeExit:
     def disarm(self) -> None:
         if self._armed:
             self._armed = False
-            self._forget(self._owner)      # C forgets a handler by running it
+            self._forget(self._owner)  # C forgets a handler by running it
 
     def _run(self, _) -> None:
         if self._armed:
@@ -105,7 +107,7 @@ def _x_problem(plugin: Path | None) -> str | None:
             ctypes.CDLL(str(plugin))
         xcb = ctypes.CDLL("libxcb.so.1")
     except OSError as error:
-        return str(error)       # the library that is missing
+        return str(error)  # the library that is missing
     xcb.xcb_connect.restype = ctypes.c_void_p
     answers: list[int] = []
 

@@ -1,7 +1,7 @@
 """A session before one camera or file: look, act on a verdict, show, until something ends it.
 
-    outcome = watch(source, found, authenticator, consequences, window, recorder, Ending(once=True), stop)
-    outcome.look.state
+outcome = watch(source, found, authenticator, consequences, window, recorder, Ending(once=True), stop)
+outcome.look.state
 """
 
 import contextlib
@@ -50,8 +50,9 @@ class Consequences(Protocol):
     def authorized(self, score: float) -> None:
         """Welcome a user; called once per visit. score: p_real, 0 to 1."""
 
-    def unauthorized(self, snapshot: np.ndarray, evidence: list[np.ndarray], score: float, source: str,
-                     reason: str) -> bool:
+    def unauthorized(
+        self, snapshot: np.ndarray, evidence: list[np.ndarray], score: float, source: str, reason: str
+    ) -> bool:
         """Act on an unauthorized face. snapshot: uint8 BGR, the box drawn. evidence: raw frames, oldest first; all
         pictures are given away. score: p_real, 0 to 1. reason: REPLAY or CHALLENGE."""
 
@@ -78,8 +79,16 @@ class Outcome(NamedTuple):
     ended: bool
 
 
-def watch(source, found: Iterator[tuple], authenticator: Authenticator, consequences: Consequences,
-          window: "Window | None", recorder: "Recorder | None", ending: Ending, stop) -> Outcome:
+def watch(
+    source,
+    found: Iterator[tuple],
+    authenticator: Authenticator,
+    consequences: Consequences,
+    window: "Window | None",
+    recorder: "Recorder | None",
+    ending: Ending,
+    stop,
+) -> Outcome:
     """The frame loop.
 
     found: what look_for_faces() returned for the source. Left open: to close it is to wait for the frame in the
@@ -93,8 +102,10 @@ def watch(source, found: Iterator[tuple], authenticator: Authenticator, conseque
         acting = _Acting(source.name, authenticator, consequences, None if ending.once else words)
         for index, time_s, frame, faces in found:
             if source.live and source.lost_s > ending.camera_timeout_s:
-                raise SourceError(f"{source.name}: no picture for {ending.camera_timeout_s:g} s (--camera-timeout); "
-                                  "is it still connected?")
+                raise SourceError(
+                    f"{source.name}: no picture for {ending.camera_timeout_s:g} s (--camera-timeout); "
+                    "is it still connected?"
+                )
             look = authenticator.judge(time_s, frame, faces)
             acting.act(time_s, frame, look)
             quit_ = showing is not None and not showing.show(index, time_s, frame, look)
@@ -136,17 +147,22 @@ class _Acting:
         self._source, self._authenticator, self._consequences = source, authenticator, consequences
         self._words = words
         self._state = CHECKING
-        self._greeted, self._reported = None, None      # the visits that were last authorized and reported
+        self._greeted, self._reported = None, None  # the visits that were last authorized and reported
         self._decided, self._frames, self._with_faces, self._dark = False, 0, 0, 0
 
     def act(self, time_s: float, frame: np.ndarray | None, look: Look) -> None:
         # Asked again while it lasts: a visit that began within the cool-down is reported after it.
-        if (look.state == UNAUTHORIZED and self._reported != look.visit and self._consequences.ready
-                and _is_reportable(frame, look)):
+        if (
+            look.state == UNAUTHORIZED
+            and self._reported != look.visit
+            and self._consequences.ready
+            and _is_reportable(frame, look)
+        ):
             self._reported = look.visit
             reason = CHALLENGE if look.challenged else REPLAY
             self._consequences.unauthorized(
-                _snapshot(frame, look), self._authenticator.evidence(), look.score, self._source, reason)
+                _snapshot(frame, look), self._authenticator.evidence(), look.score, self._source, reason
+            )
         if look.state == AUTHORIZED and self._greeted != look.visit:
             self._greeted = look.visit
             self._consequences.authorized(look.score)
@@ -185,10 +201,16 @@ def _snapshot(frame: np.ndarray, look: Look) -> np.ndarray:
         from authentication.drawing import annotate
         from authentication.view import View, banner
 
-        return annotate(frame, View(
-            look.faces[:, :4], look.state, None if look.challenged else look.score,
-            banner=banner(look.state, CHALLENGE) if look.challenged else ""))
-    except Exception:       # whatever it is, it comes after the consequences
+        return annotate(
+            frame,
+            View(
+                look.faces[:, :4],
+                look.state,
+                None if look.challenged else look.score,
+                banner=banner(look.state, CHALLENGE) if look.challenged else "",
+            ),
+        )
+    except Exception:  # whatever it is, it comes after the consequences
         log.exception("the snapshot is kept without its box")
         return frame.copy()
 
@@ -227,8 +249,13 @@ def _what_to_show(look: Look, boxes: np.ndarray, trouble: str, done: str) -> "Vi
     from authentication.view import View, banner
 
     return View(
-        boxes, look.state, None if look.challenged else look.score, look.progress, banner=banner(look.state, done),
-        trouble=trouble or ("Too dark to see a face" if look.dark else ""), prompt=look.prompt,
+        boxes,
+        look.state,
+        None if look.challenged else look.score,
+        look.progress,
+        banner=banner(look.state, done),
+        trouble=trouble or ("Too dark to see a face" if look.dark else ""),
+        prompt=look.prompt,
     )
 
 

@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-Area = tuple[int, int, int, int]    # left, top, right, bottom
+Area = tuple[int, int, int, int]  # left, top, right, bottom
 # BGR. Amber asks for something, or warns; nothing else on the picture has that colour.
 INK, DARK, CARD, AMBER = (255, 255, 255), (24, 24, 24), (46, 46, 46), (30, 180, 255)
 # Signs, in units of half their height; y is down. An arrow to the right, half as thick as it is long; a check mark;
@@ -19,8 +19,13 @@ EXCLAMATION = np.array([(-0.13, -0.3), (0.13, -0.3), (0.09, 0.32), (-0.09, 0.32)
 QUARTER = np.array([(math.cos(angle), math.sin(angle)) for angle in np.linspace(0, math.pi / 2, 5)])
 
 
-def fill(picture: np.ndarray, shapes: list[np.ndarray], middle: tuple[float, float], size: float,
-         colour: tuple[int, int, int]) -> None:
+def fill(
+    picture: np.ndarray,
+    shapes: list[np.ndarray],
+    middle: tuple[float, float],
+    size: float,
+    colour: tuple[int, int, int],
+) -> None:
     """Filled polygons, size times as large as given, round a middle; drawn to a quarter of a pixel."""
     for shape in shapes:
         points = np.round((shape * size + middle) * 4).astype(np.int32)
@@ -31,17 +36,19 @@ def rounded(area: tuple[float, float, float, float], radius: float) -> np.ndarra
     """The outline of a rectangle with round corners, in eighths of a pixel."""
     left, top, right, bottom = area
     radius = max(0.0, min(radius, (right - left) / 2, (bottom - top) / 2))
-    corners = [QUARTER * radius + (right - radius, bottom - radius),
-               QUARTER[::-1] * (-radius, radius) + (left + radius, bottom - radius),
-               QUARTER * -radius + (left + radius, top + radius),
-               QUARTER[::-1] * (radius, -radius) + (right - radius, top + radius)]
+    corners = [
+        QUARTER * radius + (right - radius, bottom - radius),
+        QUARTER[::-1] * (-radius, radius) + (left + radius, bottom - radius),
+        QUARTER * -radius + (left + radius, top + radius),
+        QUARTER[::-1] * (radius, -radius) + (right - radius, top + radius),
+    ]
     return np.round(np.concatenate(corners) * 8).astype(np.int32)
 
 
 def plate(picture: np.ndarray, area: Area, colour: tuple[int, int, int], opacity: float, radius: float) -> None:
     """A filled rectangle with round corners, behind a text."""
     left, top = max(0, area[0]), max(0, area[1])
-    part = picture[top:area[3], left:area[2]]
+    part = picture[top : area[3], left : area[2]]
     if not part.size:
         return
     # The outline goes through the middles of the outermost pixels.

@@ -1,7 +1,7 @@
 """Boxes that follow faces smoothly, whatever the detector's tremble and the pace of the frames.
 
-    boxes = SmoothBoxes()
-    boxes.update(time_s, faces)
+boxes = SmoothBoxes()
+boxes.update(time_s, faces)
 """
 
 import math
@@ -37,8 +37,12 @@ class SmoothBoxes:
         tracks = [track for track in self._tracks if 0 <= time_s - track.time_s <= HOLD_S]
         shown = []
         aims = [(x + w / 2, y + h / 2, w, h) for x, y, w, h in faces[:, :4].astype(float).tolist()]
-        nearest = sorted((track.distance(aim), a, t) for a, aim in enumerate(aims) for t, track in enumerate(tracks)
-                         if track.may_be(aim, time_s))
+        nearest = sorted(
+            (track.distance(aim), a, t)
+            for a, aim in enumerate(aims)
+            for t, track in enumerate(tracks)
+            if track.may_be(aim, time_s)
+        )
         pairs: dict[int, int] = {}
         for _, a, t in nearest:
             if a not in pairs and t not in pairs.values():
@@ -77,7 +81,7 @@ class _Track:
         steps = max(1, math.ceil(since_s / SHORTEST_STEP_S - 1e-6))
         for n in range(1, steps + 1):
             target = [a + (b - a) * n / steps for a, b in zip(self._aim, aim)]
-            for part in ((0, 1), (2, 3)):       # place and size, each by its own deviation
+            for part in ((0, 1), (2, 3)):  # place and size, each by its own deviation
                 self._approach(part, target, since_s / steps)
         self.time_s, self._aim = time_s, aim
 

@@ -1,6 +1,6 @@
 """All that is drawn on a frame, and the words for it.
 
-    view = View(boxes, AUTHORIZED, score=0.99, banner=banner(AUTHORIZED, ""), fps=30)
+view = View(boxes, AUTHORIZED, score=0.99, banner=banner(AUTHORIZED, ""), fps=30)
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
 """The preview window.
 
-    window = Window(lost)
-    window.show(frame, view, wait_s=0, mirror=True)         # False once the user has quit
+window = Window(lost)
+window.show(frame, view, wait_s=0, mirror=True)         # False once the user has quit
 """
 
 import atexit
@@ -13,13 +13,13 @@ from dataclasses import replace
 # Read by the window's toolkit: it looks for fonts that the wheel does not bring, and says so on standard error.
 os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
+import cv2
+import numpy as np
 
-from authentication.drawing import darkened, draw  # noqa: E402
-from authentication.screen import BeforeExit, WindowError, qt_platform  # noqa: E402
-from authentication.shapes import DARK  # noqa: E402
-from authentication.view import View, mirrored  # noqa: E402
+from authentication.drawing import darkened, draw
+from authentication.screen import BeforeExit, WindowError, qt_platform
+from authentication.shapes import DARK
+from authentication.view import View, mirrored
 
 TITLE = "Liveness Authentication"
 KEYS_TO_QUIT = {ord("q"), ord("Q"), 27}
@@ -65,7 +65,7 @@ class Window:
     def _is_open(self) -> bool:
         try:
             return cv2.getWindowProperty(TITLE, cv2.WND_PROP_FULLSCREEN) >= 0
-        except cv2.error:       # of a window that is no more, with some toolkits
+        except cv2.error:  # of a window that is no more, with some toolkits
             return False
 
     def _compose(self, frame: np.ndarray | None, view: View, mirror: bool) -> np.ndarray:
@@ -93,7 +93,7 @@ class Window:
             self._exit.disarm()
 
     def _lose(self) -> None:
-        lost, self._lost = self._lost, None     # there is nothing left to close
+        lost, self._lost = self._lost, None  # there is nothing left to close
         if lost:
             lost()
 
@@ -115,11 +115,15 @@ def _why_no_windows() -> str:
     if not blind:
         return "this OpenCV cannot open windows; add --no-display, or install opencv-python"
     if len(blind) == len(wheels):
-        return (f"{blind[0]} cannot open windows; add --no-display, or run: pip uninstall {' '.join(blind)}, "
-                "then pip install opencv-python")
+        return (
+            f"{blind[0]} cannot open windows; add --no-display, or run: pip uninstall {' '.join(blind)}, "
+            "then pip install opencv-python"
+        )
     # Whichever is removed takes files of the others with it.
-    return (f"{blind[0]} has taken the place of {next(name for name in wheels if name not in blind)} and cannot open "
-            f"windows; run: pip uninstall {' '.join(wheels)}, then pip install opencv-python; or add --no-display")
+    return (
+        f"{blind[0]} has taken the place of {next(name for name in wheels if name not in blind)} and cannot open "
+        f"windows; run: pip uninstall {' '.join(wheels)}, then pip install opencv-python; or add --no-display"
+    )
 
 
 def _window_scale(height: int, width: int) -> float:

@@ -13,8 +13,8 @@ import threading
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
+import cv2
+import numpy as np
 
 # What clear evidence takes, and where the authenticator looks for faces (see verdict.py, face_detector/yunet.py).
 FIRST_VERDICT_MS, DETECTION_SIDE = 450, 320
@@ -50,9 +50,10 @@ while found := looked.get():
         continue
     x, y, width, height = (faces[0, :4] / scale).astype(int)
     around = frame[max(y - height // 2, 0) : y + 3 * height // 2, max(x - width // 2, 0) : x + 3 * width // 2]
-    view = cv2.resize(cv2.resize(around, (96, 96), interpolation=cv2.INTER_AREA), (side, side),
-                      interpolation=cv2.INTER_AREA)
+    view = cv2.resize(
+        cv2.resize(around, (96, 96), interpolation=cv2.INTER_AREA), (side, side), interpolation=cv2.INTER_AREA
+    )
     network.setInput(view[None].astype(np.float32) / 255)
     network.forward()
 print(f"{frames} frames", flush=True)
-os._exit(0)     # the thread may still be in OpenCV
+os._exit(0)  # the thread may still be in OpenCV

@@ -95,8 +95,22 @@ class Bench:
     def _train(self) -> tuple[Path, Path]:
         print("training a model for it (once)", file=sys.stderr)
         model, encoder = self.folder / "liveness.model", self.folder / "le.pickle"
-        run([ROOT / "train.py", "-d", self.dataset(), "-m", model, "-l", encoder, "-p", self.folder / "plot.png",
-             "--epochs", "8"], self.folder)
+        run(
+            [
+                ROOT / "train.py",
+                "-d",
+                self.dataset(),
+                "-m",
+                model,
+                "-l",
+                encoder,
+                "-p",
+                self.folder / "plot.png",
+                "--epochs",
+                "8",
+            ],
+            self.folder,
+        )
         return model, encoder
 
     def dataset(self, crops: int | None = None) -> Path:
@@ -104,8 +118,10 @@ class Bench:
         if not self._dataset:
             self._dataset = self.folder / "sample-crops"
             for label, video in zip(("real", "fake"), self.sample):
-                run([ROOT / "gather_examples.py", "-i", video, "-o", self._dataset / label, "-d", WEIGHTS, "-s", "1"],
-                    self.folder)
+                run(
+                    [ROOT / "gather_examples.py", "-i", video, "-o", self._dataset / label, "-d", WEIGHTS, "-s", "1"],
+                    self.folder,
+                )
         crops = crops or self.crops
         target = self.folder / f"{crops}-crops"
         if not target.exists():
@@ -127,8 +143,15 @@ def run(command: list, folder: Path) -> dict:
     for setting in ("OPENBLAS_NUM_THREADS", "PYTHONDONTWRITEBYTECODE"):
         environment.pop(setting, None)
     with tempfile.TemporaryFile("w+") as complaints:
-        process = subprocess.Popen([sys.executable, *map(str, command)], cwd=folder, env=environment, text=True,
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints)
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            cwd=folder,
+            env=environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+        )
         lines = [process.stdout.readline()]
         first_s = time.perf_counter() - began
         lines += process.stdout.readlines()
@@ -144,7 +167,9 @@ def run(command: list, folder: Path) -> dict:
     process.stdout.close()
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, bytes
     return {
-        "wall_s": wall_s, "first_s": first_s, "lines": lines,
+        "wall_s": wall_s,
+        "first_s": first_s,
+        "lines": lines,
         "cpu_s": usage.ru_utime + usage.ru_stime if usage else None,
         "peak_mb": usage.ru_maxrss * unit / 2**20 if usage else None,
     }
@@ -188,8 +213,22 @@ def measure_loop(bench: Bench) -> dict:
 
 def authenticator_command(bench: Bench, *more) -> list:
     model, encoder = bench.model
-    return [ROOT / "liveness_main.py", "-m", model, "-l", encoder, "-d", WEIGHTS, "--source", bench.video,
-            "--no-display", "--no-voice", "--no-lock", "--no-email", *more]
+    return [
+        ROOT / "liveness_main.py",
+        "-m",
+        model,
+        "-l",
+        encoder,
+        "-d",
+        WEIGHTS,
+        "--source",
+        bench.video,
+        "--no-display",
+        "--no-voice",
+        "--no-lock",
+        "--no-email",
+        *more,
+    ]
 
 
 def measure_start(bench: Bench) -> dict:
@@ -204,20 +243,31 @@ def measure_start(bench: Bench) -> dict:
         original=lambda: part("original_loop", bench.folder, bench.video, time.time(), 5),
         bare=lambda: run([BARE, bench.video, next(WEIGHTS.glob("*.onnx")), graph, side], bench.folder),
         python=lambda: run(["-c", "print()"], bench.folder),
-        numpy=lambda: run(["-c", "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; import numpy; print()"],
-                          bench.folder),
-        opencv=lambda: run(["-c", "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; import cv2; print()"],
-                           bench.folder),
-        modules=lambda: run(["-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
-                             "import liveness_main, authentication.session, livenessnet; print()"], bench.folder),
+        numpy=lambda: run(
+            ["-c", "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; import numpy; print()"], bench.folder
+        ),
+        opencv=lambda: run(
+            ["-c", "import os; os.environ['OPENBLAS_NUM_THREADS'] = '1'; import cv2; print()"], bench.folder
+        ),
+        modules=lambda: run(
+            [
+                "-c",
+                f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
+                "import liveness_main, authentication.session, livenessnet; print()",
+            ],
+            bench.folder,
+        ),
     )
     until = {name: values["first_s"] for name, values in result.items()}
     steps = ("python", "numpy", "opencv", "modules", "ours")
     return {
-        "ours_s": until["ours"], "original_s": result["original"]["first_result_s"],
-        "ratio": result["original"]["first_result_s"] / until["ours"], "bare_s": until["bare"],
-        "where_ms": {step: 1000 * (until[step] - (until[before] if before else 0))
-                     for step, before in zip(steps, (None, *steps))},
+        "ours_s": until["ours"],
+        "original_s": result["original"]["first_result_s"],
+        "ratio": result["original"]["first_result_s"] / until["ours"],
+        "bare_s": until["bare"],
+        "where_ms": {
+            step: 1000 * (until[step] - (until[before] if before else 0)) for step, before in zip(steps, (None, *steps))
+        },
         "imports_ms": slowest_imports(bench),
     }
 
@@ -225,8 +275,10 @@ def measure_start(bench: Bench) -> dict:
 def slowest_imports(bench: Bench, count: int = 10) -> dict[str, float]:
     """Milliseconds by module, each without what it imports itself, the slowest first."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", *map(str, authenticator_command(bench, "--once"))], cwd=bench.folder,
-        text=True, capture_output=True,
+        [sys.executable, "-X", "importtime", *map(str, authenticator_command(bench, "--once"))],
+        cwd=bench.folder,
+        text=True,
+        capture_output=True,
     )
     spent: dict[str, float] = {}
     for line in done.stderr.splitlines():
@@ -252,8 +304,13 @@ def measure_gather(bench: Bench, skip: int = 4) -> dict:
     rates = take_turns(bench.turns, ours=lambda: part("ours_gather", bench.folder, bench.video, skip))["ours"]
     stages = part("ours_gather_stages", bench.folder, bench.video, tempfile.mkdtemp(dir=bench.folder))
     stages = {name: stages[name] for name in ("detect", "judge", "crop", "encode", "write")}
-    return {"skip": skip, "fps": rates["fps"], "crops_per_s": rates["crops_per_s"], "stages_ms": stages,
-            "png_share": stages["encode"] / sum(stages.values())}
+    return {
+        "skip": skip,
+        "fps": rates["fps"],
+        "crops_per_s": rates["crops_per_s"],
+        "stages_ms": stages,
+        "png_share": stages["encode"] / sum(stages.values()),
+    }
 
 
 # Epochs of training: what lies between them is an epoch's. All fifty, which take less than what is set up for them.
@@ -275,8 +332,10 @@ def measure_train(bench: Bench) -> dict:
 
 
 def grow_loop(bench: Bench) -> dict:
-    return {name: json.loads(run([PARTS, f"ours_{name}", bench.video, *bench.model], bench.folder)["lines"][-1])
-            for name in ("faces", "sizes")}
+    return {
+        name: json.loads(run([PARTS, f"ours_{name}", bench.video, *bench.model], bench.folder)["lines"][-1])
+        for name in ("faces", "sizes")
+    }
 
 
 def grow_gather(bench: Bench) -> dict:
@@ -295,15 +354,24 @@ def grow_train(bench: Bench) -> dict:
         # With many recordings an epoch is long enough to be told from little more.
         few, more = FEW_AND_ALL if crops <= 1000 else (2, 6)
         short, long = (part("ours_train", bench.folder, bench.dataset(crops), epochs) for epochs in (few, more))
-        rows.append({
-            "crops": crops, "epoch_s": (long["fit_s"] - short["fit_s"]) / (more - few),
-            "around_it_s": short["wall_s"] - short["fit_s"], "peak_mb": long["peak_mb"],
-        })
+        rows.append(
+            {
+                "crops": crops,
+                "epoch_s": (long["fit_s"] - short["fit_s"]) / (more - few),
+                "around_it_s": short["wall_s"] - short["fit_s"],
+                "peak_mb": long["peak_mb"],
+            }
+        )
     return {"rows": rows}
 
 
-MEASURE = {"loop": measure_loop, "start": measure_start, "memory": measure_memory, "gather": measure_gather,
-           "train": measure_train}
+MEASURE = {
+    "loop": measure_loop,
+    "start": measure_start,
+    "memory": measure_memory,
+    "gather": measure_gather,
+    "train": measure_train,
+}
 GROWTH = {"loop": grow_loop, "gather": grow_gather, "train": grow_train}
 
 
@@ -317,8 +385,9 @@ def show_head(result: dict) -> None:
     print(f"{'':36}{'ours':>10}{'original':>10}{'ratio':>8}")
 
 
-def row(what: str, ours: float | None, original: float | None = None, ratio: float | None = None,
-        digits: int = 1) -> None:
+def row(
+    what: str, ours: float | None, original: float | None = None, ratio: float | None = None, digits: int = 1
+) -> None:
     cells = ["" if value is None else f"{value:.{digits}f}" for value in (ours, original)]
     print(f"{what:36}{cells[0]:>10}{cells[1]:>10}{'' if ratio is None else f'{ratio:.1f}x':>8}")
 
@@ -335,8 +404,12 @@ def show(section: str, r: dict) -> None:
 def show_loop(r: dict) -> None:
     ours, original = r["ours"], r["original"]
     row("decision loop, frames/s", ours["fps"], original["fps"], r["ratio"])
-    row("  CPU s per minute at 30 frames/s", ours["cpu_s_per_minute"], original["cpu_s_per_minute"],
-        original["cpu_s_per_minute"] / ours["cpu_s_per_minute"])
+    row(
+        "  CPU s per minute at 30 frames/s",
+        ours["cpu_s_per_minute"],
+        original["cpu_s_per_minute"],
+        original["cpu_s_per_minute"] / ours["cpu_s_per_minute"],
+    )
     for stage, spent in r["stages_ms"].items():
         row(f"    {stage}, ms{' (where it is shown)' if stage == 'draw' else ''}", spent, digits=2)
 
@@ -344,8 +417,13 @@ def show_loop(r: dict) -> None:
 def show_start(r: dict) -> None:
     row("start to first verdict, s", r["ours_s"], r["original_s"], r["ratio"], digits=2)
     row("    a bare script on these frames, s", r["bare_s"], r["original_s"], r["original_s"] / r["bare_s"], digits=2)
-    names = {"python": "Python itself", "numpy": "+ NumPy", "opencv": "+ OpenCV", "modules": "+ our modules",
-             "ours": "+ open all, look until sure"}
+    names = {
+        "python": "Python itself",
+        "numpy": "+ NumPy",
+        "opencv": "+ OpenCV",
+        "modules": "+ our modules",
+        "ours": "+ open all, look until sure",
+    }
     for step, spent in r["where_ms"].items():
         row(f"    {names[step]}, ms", spent, digits=0)
     slowest = ", ".join(f"{name} {spent:.0f}" for name, spent in r["imports_ms"].items())
@@ -367,8 +445,13 @@ def show_gather(r: dict) -> None:
 
 def show_train(r: dict) -> None:
     ours, original = r["ours"], r["original"]
-    row(f"train on {r['crops']} crops, s an epoch", ours["epoch_s"], original["epoch_s"],
-        original["epoch_s"] / ours["epoch_s"], digits=2)
+    row(
+        f"train on {r['crops']} crops, s an epoch",
+        ours["epoch_s"],
+        original["epoch_s"],
+        original["epoch_s"] / ours["epoch_s"],
+        digits=2,
+    )
     row("  start to finish, 50 epochs, s", ours["fifty_epochs_s"], original["fifty_epochs_s"], r["ratio"])
     row("  augmentation's share of the CPU, %", 100 * ours["augmentation_share"], digits=0)
 

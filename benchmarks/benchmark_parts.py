@@ -1,6 +1,6 @@
 """What benchmark.py measures from within: each part runs in a process of its own and prints what it found as JSON.
 
-    python benchmarks/benchmark_parts.py ours_stages videos/real.mp4 liveness.model le.pickle
+python benchmarks/benchmark_parts.py ours_stages videos/real.mp4 liveness.model le.pickle
 """
 
 import contextlib
@@ -41,10 +41,19 @@ def set_up(video: str, sample: str) -> dict:
         names = [line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
         processor = names[0] if names else processor
     return {
-        "machine": {"processor": processor, "cores": cv2.getNumberOfCPUs(), "system": platform.system(),
-                    "python": platform.python_version(), "opencv": cv2.__version__},
-        "video": {"name": str(chosen), "frames": len(frames), "width": frames[0][2].shape[1],
-                  "height": frames[0][2].shape[0]},
+        "machine": {
+            "processor": processor,
+            "cores": cv2.getNumberOfCPUs(),
+            "system": platform.system(),
+            "python": platform.python_version(),
+            "opencv": cv2.__version__,
+        },
+        "video": {
+            "name": str(chosen),
+            "frames": len(frames),
+            "width": frames[0][2].shape[1],
+            "height": frames[0][2].shape[0],
+        },
         "sample": [str(real), str(fake)],
     }
 
@@ -60,8 +69,16 @@ def multiply(folder: str, target: str, count: str) -> dict:
             recording, frame = divmod(number, 200)
             crop = crops.read(files[number % len(files)])
             # Of one video they would be copies, which are learned from once.
-            crops.write(Path(target, label), replace(crop, recording=f"r{recording}", frame=frame,
-                                                     source=f"{label}{recording}", time_s=frame / CAMERA_FPS))
+            crops.write(
+                Path(target, label),
+                replace(
+                    crop,
+                    recording=f"r{recording}",
+                    frame=frame,
+                    source=f"{label}{recording}",
+                    time_s=frame / CAMERA_FPS,
+                ),
+            )
     return {}
 
 
@@ -142,10 +159,11 @@ def ours_stages(video: str, model: str, encoder: str) -> dict:
         faces = timed("detect", lambda: detector.detect(frame))
         scores = []
         if len(faces):
-            crops = timed("crop", lambda: np.stack([
-                view(frame, face[:4], network.margin, network.input_size) for face in faces]))
+            crops = timed(
+                "crop", lambda: np.stack([view(frame, face[:4], network.margin, network.input_size) for face in faces])
+            )
             log_odds = timed("classify", lambda: network.log_odds(crops))
-            if witness and time_s >= due_s:     # as often as Scorer asks it, of one face
+            if witness and time_s >= due_s:  # as often as Scorer asks it, of one face
                 due_s += 1 / LOOKS_PER_S
                 word = timed("look", lambda: witness.look(frame, faces[0, :4]))
             scores = probability(fuse(word, log_odds, network.weight) if witness else log_odds).tolist()
@@ -191,8 +209,8 @@ def ours_gather(video: str, skip: str) -> dict:
 
 def ours_gather_stages(video: str, folder: str) -> dict:
     """Milliseconds of the CPU for a frame that becomes a crop, written into the folder."""
-    from capture import crops
     import gather_examples
+    from capture import crops
     from face_detector import CROP_MARGIN, FaceDetector, cut
 
     cv2.setNumThreads(1)
@@ -253,13 +271,25 @@ def original_train(dataset: str, epochs: str) -> dict:
     images = np.array([cv2.resize(cv2.imread(str(file)), (32, 32)) for file in files], np.float32) / 255
     labels = np.eye(2, dtype=np.float32)[[int(file.parent.name == "real") for file in files]]
     held = np.arange(len(files)) % 4 == 0
-    vary = ImageDataGenerator(rotation_range=20, zoom_range=0.15, width_shift_range=0.2, height_shift_range=0.2,
-                              shear_range=0.15, horizontal_flip=True, fill_mode="nearest")
+    vary = ImageDataGenerator(
+        rotation_range=20,
+        zoom_range=0.15,
+        width_shift_range=0.2,
+        height_shift_range=0.2,
+        shear_range=0.15,
+        horizontal_flip=True,
+        fill_mode="nearest",
+    )
     model = livenessnet.LivenessNet.build(32, 32, 3, 2)
     model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
     began = time.perf_counter()
-    model.fit(vary.flow(images[~held], labels[~held], batch_size=8), validation_data=(images[held], labels[held]),
-              steps_per_epoch=int((~held).sum()) // 8, epochs=int(epochs), verbose=0)
+    model.fit(
+        vary.flow(images[~held], labels[~held], batch_size=8),
+        validation_data=(images[held], labels[held]),
+        steps_per_epoch=int((~held).sum()) // 8,
+        epochs=int(epochs),
+        verbose=0,
+    )
     return {"fit_s": time.perf_counter() - began}
 
 
@@ -285,8 +315,20 @@ def ours_train(dataset: str, epochs: str) -> dict:
 
     learning.fit, fitting.vary = timed_fit, timed_vary
     with tempfile.TemporaryDirectory() as folder:
-        status = train.main(["-d", dataset, "-m", f"{folder}/liveness.model", "-l", f"{folder}/le.pickle",
-                             "-p", f"{folder}/plot.png", "--epochs", epochs])
+        status = train.main(
+            [
+                "-d",
+                dataset,
+                "-m",
+                f"{folder}/liveness.model",
+                "-l",
+                f"{folder}/le.pickle",
+                "-p",
+                f"{folder}/plot.png",
+                "--epochs",
+                epochs,
+            ]
+        )
     if status:
         raise SystemExit(status)
     return {"fit_s": spent["fit"], "augmentation_share": spent["vary"] / spent["cpu"]}
@@ -320,8 +362,14 @@ def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
             look = authenticator.judge(n / 30, picture, found)
             find_ms.append(1000 * (middle - began))
             judge_ms.append(1000 * (time.thread_time() - middle))
-        rows.append({"faces": count, "found": len(look.faces), "find_ms": statistics.median(find_ms),
-                     "judge_ms": statistics.median(judge_ms)})
+        rows.append(
+            {
+                "faces": count,
+                "found": len(look.faces),
+                "find_ms": statistics.median(find_ms),
+                "judge_ms": statistics.median(judge_ms),
+            }
+        )
     return rows
 
 
@@ -360,10 +408,22 @@ def ours_sizes(video: str, model: str, encoder: str) -> list[dict]:
     return rows
 
 
-PARTS = {call.__name__: call for call in (
-    set_up, multiply, ours_loop, ours_stages, ours_gather, ours_gather_stages, ours_train, ours_faces, ours_sizes,
-    original_loop, original_train,
-)}
+PARTS = {
+    call.__name__: call
+    for call in (
+        set_up,
+        multiply,
+        ours_loop,
+        ours_stages,
+        ours_gather,
+        ours_gather_stages,
+        ours_train,
+        ours_faces,
+        ours_sizes,
+        original_loop,
+        original_train,
+    )
+}
 
 if __name__ == "__main__":
     # What is measured may have something to say, too.

@@ -112,11 +112,20 @@ def read_settings(path: Path) -> str:
         settings = alerts.load_settings(path)
     except alerts.SettingsError as error:
         return one_line(error)
-    numbers = [settings.location.timeout_s, settings.alarm.seconds, settings.incidents.cooldown_s,
-               settings.email.timeout_s]
+    numbers = [
+        settings.location.timeout_s,
+        settings.alarm.seconds,
+        settings.incidents.cooldown_s,
+        settings.email.timeout_s,
+    ]
     assert all(map(math.isfinite, numbers))
-    texts = [settings.email.host, settings.email.username, settings.alarm.device, settings.location.url,
-             *settings.lock.command]
+    texts = [
+        settings.email.host,
+        settings.email.username,
+        settings.alarm.device,
+        settings.location.url,
+        *settings.lock.command,
+    ]
     assert not any("\0" in text for text in texts), "nothing outside takes a NUL"
     return "used"
 
@@ -206,8 +215,9 @@ def _video_inputs(folder: Path):
 
 def _settings_inputs(folder: Path):
     example = (ROOT / "alerts.example.toml").read_bytes()
-    return st.one_of(toml(), toml(), damaged([example]), damaged([example.replace(b"# ", b"")]),
-                     st.binary(max_size=200))
+    return st.one_of(
+        toml(), toml(), damaged([example]), damaged([example.replace(b"# ", b"")]), st.binary(max_size=200)
+    )
 
 
 def _weights_inputs(folder: Path):
@@ -250,7 +260,9 @@ class Reader:
         """ "used", "refused" or what went wrong."""
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, "--read", self._target], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                [sys.executable, __file__, "--read", self._target],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
             )
             self._process.stdout.readline()  # it is ready: importing does not count
@@ -317,8 +329,9 @@ def peak_mb() -> float:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def run(name: str, inputs: int, strategy: st.SearchStrategy[bytes] | None = None, keep: Path | None = None,
-        seeded: int = 0) -> tuple[collections.Counter, dict[str, bytes]]:
+def run(
+    name: str, inputs: int, strategy: st.SearchStrategy[bytes] | None = None, keep: Path | None = None, seeded: int = 0
+) -> tuple[collections.Counter, dict[str, bytes]]:
     """Counts of what happened, and for each kind of finding the first input behind it."""
     counts: collections.Counter = collections.Counter()
     findings: dict[str, bytes] = {}
@@ -328,8 +341,13 @@ def run(name: str, inputs: int, strategy: st.SearchStrategy[bytes] | None = None
             strategy = TARGETS[name].inputs(Path(folder))
 
         @seed(seeded)
-        @settings(max_examples=inputs, database=None, deadline=None, phases=[Phase.generate],
-                  suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=inputs,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
         @given(strategy)
         def feed(data: bytes) -> None:
             answer = reader.read(data)
@@ -368,8 +386,11 @@ def main() -> int:
     for name in args.targets or TARGETS:
         began = time.monotonic()
         counts, findings = run(name, args.inputs, keep=args.keep, seeded=args.seed)
-        print(f"| {name} | {counts.total()} | {counts['used']} | {counts['refused']} | {counts['findings']} "
-              f"| {(time.monotonic() - began) / 60:.1f} |", flush=True)
+        print(
+            f"| {name} | {counts.total()} | {counts['used']} | {counts['refused']} | {counts['findings']} "
+            f"| {(time.monotonic() - began) / 60:.1f} |",
+            flush=True,
+        )
         for finding in findings:
             print(f"  {name}: {finding}", flush=True)
         found = found or bool(findings)

@@ -56,15 +56,51 @@ def broken(genuine: list[bytes]) -> st.SearchStrategy[bytes]:
 
 
 JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), INTEGERS, st.floats(), st.text(max_size=8),
-              st.sampled_from(["fake", "real"])),
+    st.one_of(st.none(), st.booleans(), INTEGERS, st.floats(), st.text(max_size=8), st.sampled_from(["fake", "real"])),
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=6), inner, max_size=4)),
     max_leaves=8,
 )
-OPERATORS = ["Pad", "Resize", "Gemm", "Concat", "Slice", "If", "Loop", "LSTM", "Expand", "Tile", "ConstantOfShape",
-             "Gather", "Split", "Einsum", "Transpose", "ConvTranspose", "Flatten", "Squeeze", "Unsqueeze",
-             "NonZero", "TopK", "Range", "Where", "ScatterND", "GRU", "Attention", "MatMul", "ReduceSum",
-             "Upsample", "Softmax", "Conv", "Reshape", "MaxPool", "Add", "Mul", "Relu", "Shape", "Cast", "ReduceMean"]
+OPERATORS = [
+    "Pad",
+    "Resize",
+    "Gemm",
+    "Concat",
+    "Slice",
+    "If",
+    "Loop",
+    "LSTM",
+    "Expand",
+    "Tile",
+    "ConstantOfShape",
+    "Gather",
+    "Split",
+    "Einsum",
+    "Transpose",
+    "ConvTranspose",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "NonZero",
+    "TopK",
+    "Range",
+    "Where",
+    "ScatterND",
+    "GRU",
+    "Attention",
+    "MatMul",
+    "ReduceSum",
+    "Upsample",
+    "Softmax",
+    "Conv",
+    "Reshape",
+    "MaxPool",
+    "Add",
+    "Mul",
+    "Relu",
+    "Shape",
+    "Cast",
+    "ReduceMean",
+]
 ATTRIBUTES = ["axis", "axes", "perm", "pads", "group", "strides", "dilations", "kernel_shape", "to", "auto_pad"]
 
 
@@ -78,8 +114,26 @@ def changed_graph(draw, graph: bytes) -> bytes:
     names = sorted({name for node in nodes for name in [*node.input, *node.output]} | {""})
     for _ in range(draw(st.integers(1, 4))):
         node, tensor = draw(st.sampled_from(list(nodes))), draw(st.sampled_from(list(tensors)))
-        change = draw(st.sampled_from(["dim", "attribute", "operator", "remove", "rewire", "fewer", "type", "shorter",
-                                       "more", "input", "rank", "again", "weights", "output"]))
+        change = draw(
+            st.sampled_from(
+                [
+                    "dim",
+                    "attribute",
+                    "operator",
+                    "remove",
+                    "rewire",
+                    "fewer",
+                    "type",
+                    "shorter",
+                    "more",
+                    "input",
+                    "rank",
+                    "again",
+                    "weights",
+                    "output",
+                ]
+            )
+        )
         if change == "dim" and tensor.dims:
             tensor.dims[draw(st.integers(0, len(tensor.dims) - 1))] = _int64(draw(INTEGERS))
         elif change == "attribute" and node.attribute:
@@ -101,8 +155,14 @@ def changed_graph(draw, graph: bytes) -> bytes:
         elif change == "shorter":
             tensor.raw_data = tensor.raw_data[: draw(st.integers(0, len(tensor.raw_data)))]
         elif change == "more":
-            value = draw(st.one_of(INTEGERS.map(_int64), st.lists(INTEGERS.map(_int64), min_size=1, max_size=5),
-                                   st.just("SAME_UPPER"), st.just(1.5)))
+            value = draw(
+                st.one_of(
+                    INTEGERS.map(_int64),
+                    st.lists(INTEGERS.map(_int64), min_size=1, max_size=5),
+                    st.just("SAME_UPPER"),
+                    st.just(1.5),
+                )
+            )
             node.attribute.append(onnx.helper.make_attribute(draw(st.sampled_from(ATTRIBUTES)), value))
         elif change == "input":
             side = draw(st.sampled_from(list(model.graph.input[0].type.tensor_type.shape.dim)))
@@ -158,18 +218,80 @@ def changed_archive(draw, archive: bytes) -> bytes:
 
 
 def _pickle_pieces() -> list[bytes]:
-    admitted = [b"csklearn.preprocessing._label\nLabelEncoder\n", b"cnumpy\ndtype\n", b"cnumpy\nndarray\n",
-                b"cnumpy._core.multiarray\n_reconstruct\n", b"cnumpy._core.numeric\n_frombuffer\n",
-                b"c_codecs\nencode\n", b"ccopy_reg\n_reconstructor\n", b"c__builtin__\nobject\n"]
+    admitted = [
+        b"csklearn.preprocessing._label\nLabelEncoder\n",
+        b"cnumpy\ndtype\n",
+        b"cnumpy\nndarray\n",
+        b"cnumpy._core.multiarray\n_reconstruct\n",
+        b"cnumpy._core.numeric\n_frombuffer\n",
+        b"c_codecs\nencode\n",
+        b"ccopy_reg\n_reconstructor\n",
+        b"c__builtin__\nobject\n",
+    ]
     evil = [b"cos\nmkdir\n", b"cbuiltins\neval\n", b"clivenessnet\nos.mkdir\n", b"cnumpy\nf2py.os.mkdir\n"]
-    values = [b"N", b"\x88", b"I4\n", b"\x8a\x04\xff\xff\xff\x7f", b"Vfake\n", b"X\x04\0\0\0real", b"C\x04f\0\0\0",
-              b"Vclasses_\n", b"VU4\n", b"VU\n", b"VU0\n", b"VU999999999\n", b"Vlatin1\n", b"V<\n", b"(", b")",
-              b"]", b"}", b"\x8f"]
-    work = [b"R", b"b", b"\x81", b"\x92", b"t", b"\x85", b"\x86", b"\x87", b"l", b"d", b"s", b"u", b"a", b"e", b"0",
-            b"1", b"2", b"o", b"\x93", b"\x90", b"\x91", b"\x94", b"q\0", b"h\0", b"j\0\0\0\0", b"p0\n", b"g0\n",
-            b"r\xff\xff\xff\x3f", b"B\xff\xff\xff\x7f", b"\x96\xff\xff\xff\xff\xff\xff\0\0",
-            b"\x8e\xff\xff\xff\xff\xff\xff\0\0", b"\x97", b"\x98", b"\x82\1", b"Pname\n", b"Q", b"imodule\nname\n",
-            b"\x95\xff\xff\xff\xff\0\0\0\0", b"2\x86", b"h\0\x86q\0"]
+    values = [
+        b"N",
+        b"\x88",
+        b"I4\n",
+        b"\x8a\x04\xff\xff\xff\x7f",
+        b"Vfake\n",
+        b"X\x04\0\0\0real",
+        b"C\x04f\0\0\0",
+        b"Vclasses_\n",
+        b"VU4\n",
+        b"VU\n",
+        b"VU0\n",
+        b"VU999999999\n",
+        b"Vlatin1\n",
+        b"V<\n",
+        b"(",
+        b")",
+        b"]",
+        b"}",
+        b"\x8f",
+    ]
+    work = [
+        b"R",
+        b"b",
+        b"\x81",
+        b"\x92",
+        b"t",
+        b"\x85",
+        b"\x86",
+        b"\x87",
+        b"l",
+        b"d",
+        b"s",
+        b"u",
+        b"a",
+        b"e",
+        b"0",
+        b"1",
+        b"2",
+        b"o",
+        b"\x93",
+        b"\x90",
+        b"\x91",
+        b"\x94",
+        b"q\0",
+        b"h\0",
+        b"j\0\0\0\0",
+        b"p0\n",
+        b"g0\n",
+        b"r\xff\xff\xff\x3f",
+        b"B\xff\xff\xff\x7f",
+        b"\x96\xff\xff\xff\xff\xff\xff\0\0",
+        b"\x8e\xff\xff\xff\xff\xff\xff\0\0",
+        b"\x97",
+        b"\x98",
+        b"\x82\1",
+        b"Pname\n",
+        b"Q",
+        b"imodule\nname\n",
+        b"\x95\xff\xff\xff\xff\0\0\0\0",
+        b"2\x86",
+        b"h\0\x86q\0",
+    ]
     return [*admitted, *admitted, *evil, *values, *values, *work]
 
 
@@ -178,23 +300,85 @@ def pickles(genuine: list[bytes]) -> st.SearchStrategy[bytes]:
     return st.one_of(damaged(genuine), damaged(genuine, 2), made, st.binary(max_size=200))
 
 
-TOML_KEYS = ["email", "location", "voice", "alarm", "lock", "incidents", "host", "port", "security", "username",
-             "sender", "recipient", "ca_file", "timeout_s", "url", "enabled", "device", "seconds", "command",
-             "cooldown_s", "password"]
-TOML_VALUES = ["true", "1", "-1", "0x7fffffffffffffffff", "9" * 5000, "1e999", "nan", "-inf", '""', '"x"', "[]",
-               '["a"]', '[""]', "[" * 2000 + "]" * 2000, "[" * 2000, "{}", "{a=" * 600, "1979-05-27T07:32:00Z",
-               '"smtp.example.com"', '"~nobody/x"', '"\\u0000"', '"a\\u0000b"', '["a\\u0000b"]', '"\\u001b[2J"',
-               '"me@example.com"', "465", "70000", "'''a\nb'''", '"http://["', '"https://x/"',
-               '"' + "a" * 3000 + '"', '"\\ud800"', '["x", 1]', "[[1]]", '"."', '"/"', "0.5", "60"]
+TOML_KEYS = [
+    "email",
+    "location",
+    "voice",
+    "alarm",
+    "lock",
+    "incidents",
+    "host",
+    "port",
+    "security",
+    "username",
+    "sender",
+    "recipient",
+    "ca_file",
+    "timeout_s",
+    "url",
+    "enabled",
+    "device",
+    "seconds",
+    "command",
+    "cooldown_s",
+    "password",
+]
+TOML_VALUES = [
+    "true",
+    "1",
+    "-1",
+    "0x7fffffffffffffffff",
+    "9" * 5000,
+    "1e999",
+    "nan",
+    "-inf",
+    '""',
+    '"x"',
+    "[]",
+    '["a"]',
+    '[""]',
+    "[" * 2000 + "]" * 2000,
+    "[" * 2000,
+    "{}",
+    "{a=" * 600,
+    "1979-05-27T07:32:00Z",
+    '"smtp.example.com"',
+    '"~nobody/x"',
+    '"\\u0000"',
+    '"a\\u0000b"',
+    '["a\\u0000b"]',
+    '"\\u001b[2J"',
+    '"me@example.com"',
+    "465",
+    "70000",
+    "'''a\nb'''",
+    '"http://["',
+    '"https://x/"',
+    '"' + "a" * 3000 + '"',
+    '"\\ud800"',
+    '["x", 1]',
+    "[[1]]",
+    '"."',
+    '"/"',
+    "0.5",
+    "60",
+]
 
 
 @st.composite
 def toml(draw) -> bytes:
-    name = st.one_of(st.sampled_from(TOML_KEYS), st.sampled_from(TOML_KEYS), st.text(max_size=5),
-                     st.just("a." * 500 + "a"), st.just('"' + "k" * 2000 + '"'))
+    name = st.one_of(
+        st.sampled_from(TOML_KEYS),
+        st.sampled_from(TOML_KEYS),
+        st.text(max_size=5),
+        st.just("a." * 500 + "a"),
+        st.just('"' + "k" * 2000 + '"'),
+    )
     line = st.one_of(
-        st.builds("{} = {}".format, name, st.sampled_from(TOML_VALUES)), name.map("[{}]".format),
-        name.map("[[{}]]".format), st.builds("{}.{} = {}".format, name, name, st.sampled_from(TOML_VALUES)),
+        st.builds("{} = {}".format, name, st.sampled_from(TOML_VALUES)),
+        name.map("[{}]".format),
+        name.map("[[{}]]".format),
+        st.builds("{}.{} = {}".format, name, name, st.sampled_from(TOML_VALUES)),
     )
     return "\n".join(draw(st.lists(line, max_size=8))).encode("utf-8", "replace")
 
@@ -217,8 +401,11 @@ def changed_png(draw, png: bytes) -> bytes:
         elif change == "size" and kind == b"IHDR":
             chunks[which] = kind, struct.pack(">II", *draw(st.tuples(*[st.sampled_from(NUMBERS[:8])] * 2))) + body[8:]
         elif change == "text" and b"crop:" in body:
-            value = draw(st.sampled_from([b"nan", b"inf", b"-1", b"1e999", b"", b"1:2", b"0:0:0:0:0", b"nan:0:1:1",
-                                          b"9:9:9:9", b"x" * 999]))
+            value = draw(
+                st.sampled_from(
+                    [b"nan", b"inf", b"-1", b"1e999", b"", b"1:2", b"0:0:0:0:0", b"nan:0:1:1", b"9:9:9:9", b"x" * 999]
+                )
+            )
             name = draw(st.sampled_from([b"margin", b"source", b"time_s", b"inside"]))
             start = body.find(b"crop:" + name + b'="')
             end = body.find(b'"', start + len(name) + 7)
@@ -228,11 +415,9 @@ def changed_png(draw, png: bytes) -> bytes:
         elif change == "repeat":
             chunks.insert(which, chunks[which])
         elif change == "kind":
-            chunks[which] = draw(st.sampled_from([*kinds, b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT",
-                                                  b"PLTE"])), body
+            chunks[which] = draw(st.sampled_from([*kinds, b"iCCP", b"eXIf", b"acTL", b"fcTL", b"fdAT", b"PLTE"])), body
     return png[:8] + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     )
 
 
@@ -240,9 +425,26 @@ def changed_png(draw, png: bytes) -> bytes:
 def changed_boxes(draw, video: bytes) -> bytes:
     """An MP4 with numbers changed in its tables: sizes, times, durations, offsets."""
     data = bytearray(video)
-    names = [name for name in (b"tkhd", b"mvhd", b"mdhd", b"stts", b"stsz", b"stsc", b"stco", b"mp4v", b"avc1",
-                               b"elst", b"ctts",
-                               b"stss", b"esds", b"avcC") if name in video]
+    names = [
+        name
+        for name in (
+            b"tkhd",
+            b"mvhd",
+            b"mdhd",
+            b"stts",
+            b"stsz",
+            b"stsc",
+            b"stco",
+            b"mp4v",
+            b"avc1",
+            b"elst",
+            b"ctts",
+            b"stss",
+            b"esds",
+            b"avcC",
+        )
+        if name in video
+    ]
     for _ in range(draw(st.integers(1, 3))):
         at = video.find(draw(st.sampled_from(names))) + 4 + draw(st.integers(0, 90))
         width = draw(st.sampled_from([1, 2, 4]))
@@ -264,6 +466,7 @@ class Genuine(bytes):
 def genuine_models(folder: Path) -> list[bytes]:
     """Small, untrained networks: one as it is written now, and the mean of two as our earlier versions wrote it."""
     import earlier_graphs
+
     import livenessnet
 
     livenessnet.import_keras().utils.set_random_seed(1)

@@ -92,17 +92,36 @@ def frames_of(path: Path) -> list[np.ndarray]:
 def run(folder: Path, args: argparse.Namespace) -> tuple[np.ndarray, int, str]:
     """Columns of the samples: seconds, megabytes, threads, open files, children."""
     process = subprocess.Popen(
-        [sys.executable, ROOT / "liveness_main.py", "-m", args.model.resolve(), "-l", args.le.resolve(),
-         "-d", ROOT / "face_detector", "--source", "day.mp4", "--arm", "--no-display", "--no-voice",
-         "--output", "out.avi", "--scores", "scores.csv"],
-        cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        [
+            sys.executable,
+            ROOT / "liveness_main.py",
+            "-m",
+            args.model.resolve(),
+            "-l",
+            args.le.resolve(),
+            "-d",
+            ROOT / "face_detector",
+            "--source",
+            "day.mp4",
+            "--arm",
+            "--no-display",
+            "--no-voice",
+            "--output",
+            "out.avi",
+            "--scores",
+            "scores.csv",
+        ],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
         env=os.environ | {"LIVENESS_SMTP_PASSWORD": "none"},
     )
     samples, began = [], time.monotonic()
     while process.poll() is None:
         try:
             samples.append((time.monotonic() - began, *measure(process.pid)))
-        except (FileNotFoundError, ProcessLookupError):     # it ended in between
+        except (FileNotFoundError, ProcessLookupError):  # it ended in between
             break
         time.sleep(1)
     complaints = process.communicate()[1]
@@ -112,8 +131,12 @@ def run(folder: Path, args: argparse.Namespace) -> tuple[np.ndarray, int, str]:
 def measure(pid: int) -> tuple[float, int, int, int]:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return (int(status["VmRSS"].split()[0]) / 1024, int(status["Threads"]), len(os.listdir(f"/proc/{pid}/fd")),
-            len(children))
+    return (
+        int(status["VmRSS"].split()[0]) / 1024,
+        int(status["Threads"]),
+        len(os.listdir(f"/proc/{pid}/fd")),
+        len(children),
+    )
 
 
 def report(samples: np.ndarray, status: int, complaints: str, incidents: int, speed: float) -> int:
@@ -128,8 +151,10 @@ def report(samples: np.ndarray, status: int, complaints: str, incidents: int, sp
         early, late = (half[:, column].max() for half in np.array_split(warm, 2))
         limit = early * GROWTH if column == 1 else early
         grew |= late > limit
-        print(f"{name:<11} {samples[0, column]:.0f} at the start, then at most {early:.1f}{unit} in the first half "
-              f"and {late:.1f}{unit} in the second{'  GREW' if late > limit else ''}")
+        print(
+            f"{name:<11} {samples[0, column]:.0f} at the start, then at most {early:.1f}{unit} in the first half "
+            f"and {late:.1f}{unit} in the second{'  GREW' if late > limit else ''}"
+        )
     if complaints:
         print(complaints.strip())
     return int(grew)

@@ -27,8 +27,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from authentication import verdict  # noqa: E402
-from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict  # noqa: E402
+from authentication import verdict
+from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
 
 STATES = {-1: UNAUTHORIZED, 0: CHECKING, 1: AUTHORIZED}
 BOUNDS = (0.01, 0.001, 1e-4, 1e-6)
@@ -46,8 +46,9 @@ class Verdicts:
 
     def __init__(self, false_pass: np.ndarray, false_lock: np.ndarray, streams: int, fps: float):
         settings = [Verdict(*map(float, pair)) for pair in zip(false_pass.ravel(), false_lock.ravel())]
-        column = {name: np.array([[getattr(one, name)] for one in settings]) for name in
-                  ("_pass_at", "_lock_at", "_cap")}
+        column = {
+            name: np.array([[getattr(one, name)] for one in settings]) for name in ("_pass_at", "_lock_at", "_cap")
+        }
         self._high, self._low, self._cap = column["_pass_at"], column["_lock_at"], column["_cap"]
         self._looks = verdict.LOOKS_PER_S * min(1 / fps, verdict.LONGEST_FRAME_S)
         self._evidence = np.zeros((len(settings), streams))
@@ -89,8 +90,9 @@ def prove_equal() -> None:
             assert len(seen) == 3
 
 
-def errors_per_hour(live: bool, false_pass, false_lock, error: float, correlation_s: float, fps: float,
-                    hours: float, seed: int) -> np.ndarray:
+def errors_per_hour(
+    live: bool, false_pass, false_lock, error: float, correlation_s: float, fps: float, hours: float, seed: int
+) -> np.ndarray:
     """(K,): changes to the wrong verdict per hour; many streams of a quarter of an hour."""
     count = max(1, round(hours * 4))
     rng = np.random.default_rng(seed)
@@ -142,14 +144,19 @@ def main() -> None:
         for error in FRAME_ERRORS:
             locks = errors_per_hour(True, rates, rates, error, correlation_s, FPS, hours, 1)
             wrong, median, late = first_verdicts(True, rates, rates, error, correlation_s, 2)
-            cells = [f"{number(a)}/h, {100 * b:.1f} %, {c:.1f} s ({d:.1f})"
-                     for a, b, c, d in zip(locks, wrong, median, late)]
+            cells = [
+                f"{number(a)}/h, {100 * b:.1f} %, {c:.1f} s ({d:.1f})" for a, b, c, d in zip(locks, wrong, median, late)
+            ]
             print(f"| {correlation_s:g} s | {error:g} | " + " | ".join(cells) + " |", flush=True)
-    print("\nEach cell: false locks per hour, share of visits whose first verdict is wrong, median time to the first "
-          "authorization (95th percentile).\n")
+    print(
+        "\nEach cell: false locks per hour, share of visits whose first verdict is wrong, median time to the first "
+        "authorization (95th percentile).\n"
+    )
 
-    print("| correlation time, frames/s | false locks per hour, BPCER 0.05, --false-lock as above | false passes per "
-          "hour, APCER 0.05, --false-pass as above; the other bound is 0.001 |")
+    print(
+        "| correlation time, frames/s | false locks per hour, BPCER 0.05, --false-lock as above | false passes per "
+        "hour, APCER 0.05, --false-pass as above; the other bound is 0.001 |"
+    )
     print("| --- | --- | --- |")
     for correlation_s in CORRELATION_S[1:]:
         for fps in (10, 30, 60):

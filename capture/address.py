@@ -44,7 +44,7 @@ def local_path(name: str) -> Path | None:
 
         if path.startswith("//"):
             path = path[2:].removeprefix("localhost")
-        if re.match(r"/[A-Za-z]:", path):   # file:///C:/videos/real.mp4
+        if re.match(r"/[A-Za-z]:", path):  # file:///C:/videos/real.mp4
             path = path[1:]
         # Written by hand, it need not be encoded.
         return Path(path if os.path.exists(path) else unquote(path, errors="surrogateescape"))

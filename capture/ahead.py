@@ -1,8 +1,8 @@
 """Work on several frames at once: OpenCV lets go of Python's lock, so its threads really run at the same time.
 
-    with Ahead(decode(video), depth=2) as frames:       # decodes the next frames while this one is judged
-        for frame in frames: ...
-    for crop in spread(find_and_cut, frames, workers=4): ...    # finds and cuts in four threads
+with Ahead(decode(video), depth=2) as frames:       # decodes the next frames while this one is judged
+    for frame in frames: ...
+for crop in spread(find_and_cut, frames, workers=4): ...    # finds and cuts in four threads
 """
 
 import contextlib
@@ -47,7 +47,7 @@ class Ahead(Generic[Item]):
             else:
                 self._room.release()
             return item
-        self._made.put(("end", None))   # for whoever asks again
+        self._made.put(("end", None))  # for whoever asks again
         if kind == "error":
             raise item
         raise StopIteration

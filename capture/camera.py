@@ -45,15 +45,15 @@ SILENT, FROZEN, DARK = "no picture", "the same picture", "too dark to see"
 class Patience:
     """How long what may last before it is trouble, and the pauses between attempts to mend it, in seconds."""
 
-    first_picture: float = 5.0      # after the first opening
+    first_picture: float = 5.0  # after the first opening
     silent: float = 3.0
-    frozen: float = 4.5             # known to the frame loop within five
+    frozen: float = 4.5  # known to the frame loop within five
     dark: float = 3.0
-    broken: float = 1.0             # reading has failed for so long: open again
-    settle: float = 5.0             # after opening: cameras need a moment, and begin with black pictures
-    pause: float = 1.0              # between attempts, doubled each time ...
-    longest_pause: float = 30.0     # ... up to this,
-    longest_dark_pause: float = 300.0   # or this: most likely it is night, and opening makes the camera's lamp blink
+    broken: float = 1.0  # reading has failed for so long: open again
+    settle: float = 5.0  # after opening: cameras need a moment, and begin with black pictures
+    pause: float = 1.0  # between attempts, doubled each time ...
+    longest_pause: float = 30.0  # ... up to this,
+    longest_dark_pause: float = 300.0  # or this: most likely it is night, and opening makes the camera's lamp blink
 
 
 class Camera:
@@ -70,8 +70,16 @@ class Camera:
     live, stills = True, False
     length = None
 
-    def __init__(self, address: int | Path | str, name: str, stem: str, width: int | None = None,
-                 height: int | None = None, fps: float | None = None, patience: Patience = Patience()):
+    def __init__(
+        self,
+        address: int | Path | str,
+        name: str,
+        stem: str,
+        width: int | None = None,
+        height: int | None = None,
+        fps: float | None = None,
+        patience: Patience = Patience(),
+    ):
         self.name = name
         self.stem = f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
         self._patience = patience
@@ -90,12 +98,12 @@ class Camera:
         now = time.monotonic()
         self._frame, self._stamp, self._count = frame, now, 1
         # Each written by the reader only, read as single values.
-        self._last = frame              # the last picture of all, good or not
-        self._good_at = now             # a new picture to see something in,
-        self._alive_at = now            # be it dark, or
-        self._read_at = now             # be it the same as before
-        self._fault = ""                # of the last picture
-        self._obstacle = ""             # to the last opening
+        self._last = frame  # the last picture of all, good or not
+        self._good_at = now  # a new picture to see something in,
+        self._alive_at = now  # be it dark, or
+        self._read_at = now  # be it the same as before
+        self._fault = ""  # of the last picture
+        self._obstacle = ""  # to the last opening
         self._retry_at: float | None = None
         self._logged: set[str] = set()  # the consumer's
         self._reader = threading.Thread(target=self._read_on, name=f"{stem} reader", daemon=True)
@@ -129,7 +137,7 @@ class Camera:
 
     @property
     def trouble(self) -> str:
-        """"" while all is well, else one line that says what is wrong and what is done about it."""
+        """ "" while all is well, else one line that says what is wrong and what is done about it."""
         now, fault = time.monotonic(), self._trouble()
         if not fault:
             return ""

@@ -15,7 +15,7 @@ FEW = 0.1
 # Matroska: elements' numbers, and the kinds of tracks that hold stills.
 _SEGMENT, _TRACKS, _CLUSTER, _TRACK, _TYPE, _CODEC = 0x18538067, 0x1654AE6B, 0x1F43B675, 0xAE, 0x83, 0x86
 _VIDEO, _SUBTITLES, _STILLS = b"\x01", b"\x11", (b"V_MJPEG", b"V_PNG")
-_ROOM = 1 << 16     # no element that is read here is longer, in bytes
+_ROOM = 1 << 16  # no element that is read here is longer, in bytes
 
 
 @dataclass
@@ -40,7 +40,7 @@ def look(path: Path) -> Header:
             if head[:4] == b"\x1a\x45\xdf\xa3":
                 return _matroska(file, size)
         except (struct.error, IndexError):
-            pass    # damaged: the decoder may still make something of it
+            pass  # damaged: the decoder may still make something of it
     return Header()
 
 
@@ -75,7 +75,7 @@ class Hiding(io.BufferedIOBase):
 
 @dataclass
 class _Track:
-    start: int      # where its name stands
+    start: int  # where its name stands
     pictures: int = 0
     matrix: tuple[int, ...] | None = None
     is_video: bool = False
@@ -126,7 +126,7 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, i
         file.seek(start)
         length, name = struct.unpack(">I4s", file.read(8))
         inside = start + 8
-        if length == 1:     # too long for four bytes
+        if length == 1:  # too long for four bytes
             length, inside = struct.unpack(">Q", file.read(8))[0], start + 16
         after = start + length if length else end
         if after < inside or after > end:
@@ -163,7 +163,7 @@ def _matroska(file: BinaryIO, size: int) -> Header:
     if segment is None:
         return Header(unfinished=True)
     for number, *span in _elements(file, *segment):
-        if number == _CLUSTER:      # the pictures: tracks come before them
+        if number == _CLUSTER:  # the pictures: tracks come before them
             break
         if number == _TRACKS:
             tracks = [dict(_values(file, *span)) for number, *span in _elements(file, *span) if number == _TRACK]

@@ -75,7 +75,9 @@ def write(folder: Path, crop: Crop) -> Path:
 def encode(crop: Crop) -> np.ndarray:
     """The bytes of the crop's file, uint8 (N,)."""
     fields = {
-        "margin": crop.margin, "source": crop.source, "time_s": round(crop.time_s, 4),
+        "margin": crop.margin,
+        "source": crop.source,
+        "time_s": round(crop.time_s, 4),
         "inside": ":".join(f"{edge:.5f}" for edge in crop.inside),
     }
     if crop.witness is not None:
@@ -101,8 +103,13 @@ def read(path: Path) -> Crop | None:
     except (KeyError, ValueError):
         # Cut by another tool.
         return Crop(picture, recording, frame)
-    if not (math.isfinite(time_s) and 0 < margin < math.inf and len(inside) == 4
-            and all(0 <= edge <= 1 for edge in inside) and (witness is None or math.isfinite(witness))):
+    if not (
+        math.isfinite(time_s)
+        and 0 < margin < math.inf
+        and len(inside) == 4
+        and all(0 <= edge <= 1 for edge in inside)
+        and (witness is None or math.isfinite(witness))
+    ):
         return Crop(picture, recording, frame)
     return Crop(picture, recording, frame, source, time_s, margin, inside, witness)
 
@@ -128,7 +135,7 @@ def recording_for(folder: Path, stem: str, fingerprint: str) -> str:
         path = before.get(_same(name))
         if path is None:
             return name
-        with contextlib.suppress(OSError):      # what cannot be read is another's
+        with contextlib.suppress(OSError):  # what cannot be read is another's
             crop = read(path)
             if crop and crop.source == fingerprint:
                 return crop.recording

@@ -30,14 +30,22 @@ class Device:
     width, height (pixels), fps: wishes, made at each opening.
     """
 
-    def __init__(self, address: int | Path | str, name: str, width: int | None = None, height: int | None = None,
-                 fps: float | None = None):
+    def __init__(
+        self,
+        address: int | Path | str,
+        name: str,
+        width: int | None = None,
+        height: int | None = None,
+        fps: float | None = None,
+    ):
         self.address, self._name = address, name
         self._wishes = {
-            cv2.CAP_PROP_FRAME_WIDTH: width, cv2.CAP_PROP_FRAME_HEIGHT: height, cv2.CAP_PROP_FPS: fps,
+            cv2.CAP_PROP_FRAME_WIDTH: width,
+            cv2.CAP_PROP_FRAME_HEIGHT: height,
+            cv2.CAP_PROP_FPS: fps,
         }
         self._capture: cv2.VideoCapture | None = None
-        self._brightest = 0     # see _as_colour()
+        self._brightest = 0  # see _as_colour()
         if isinstance(address, str):
             self._backends = [cv2.CAP_FFMPEG]
         elif isinstance(address, Path):
@@ -63,8 +71,12 @@ class Device:
         for backend in self._backends:
             try:
                 if isinstance(self.address, str):
-                    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_OPEN_MS,
-                                cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_READ_MS]
+                    timeouts = [
+                        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+                        STREAM_OPEN_MS,
+                        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+                        STREAM_READ_MS,
+                    ]
                     capture = cv2.VideoCapture(self.address, backend, timeouts)
                 elif isinstance(self.address, Path):
                     capture = cv2.VideoCapture(os.fsencode(self.address), backend)
@@ -86,7 +98,7 @@ class Device:
             return None
         try:
             grabbed, frame = self._capture.read()
-        except cv2.error:   # a picture damaged on its way
+        except cv2.error:  # a picture damaged on its way
             return None
         return self._as_colour(frame) if grabbed and frame is not None and frame.size else None
 

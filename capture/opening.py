@@ -1,7 +1,7 @@
 """Open whatever a user names as a source.
 
-    with open_source("videos/real.mp4") as source:
-        for index, time_s, frame in source.frames(): ...
+with open_source("videos/real.mp4") as source:
+    for index, time_s, frame in source.frames(): ...
 """
 
 import os
@@ -26,7 +26,7 @@ def open_source(name: str, width: int | None = None, height: int | None = None, 
         from capture.camera import Camera  # files do without it
 
         return Camera(int(name), f"camera {name}", f"camera{name}", width, height, fps)
-    if not name:    # such as of a variable that is not set: not the current folder
+    if not name:  # such as of a variable that is not set: not the current folder
         raise SourceError("no source is named; give a video file, a camera's number or a stream's address")
     path = local_path(name)
     if path is None:
@@ -39,7 +39,7 @@ def open_source(name: str, width: int | None = None, height: int | None = None, 
         kind = stat.S_IFMT(os.stat(path).st_mode)
     except PermissionError as error:
         raise SourceError(f"{shown(name)}: cannot be read ({error.strerror})") from None
-    except (OSError, ValueError):   # among them names that no system takes
+    except (OSError, ValueError):  # among them names that no system takes
         kind = 0
     if kind == stat.S_IFDIR or kind == stat.S_IFREG and path.suffix.lower() in IMAGE_SUFFIXES:
         from capture.stills import Stills

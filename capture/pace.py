@@ -29,9 +29,7 @@ def measure(packets: cv2.VideoCapture, most: int = MOST_PACKETS) -> Pace:
     return Pace((count - 1) / (last - first) if last > first else None, count, not grabbed)
 
 
-def agreed(
-    announced_fps: float | None, announced_count: int | None, pace: Pace
-) -> tuple[float | None, int | None]:
+def agreed(announced_fps: float | None, announced_count: int | None, pace: Pace) -> tuple[float | None, int | None]:
     """Frames per second and number of frames by both, None where neither knows."""
     if pace.fps is None or announced_fps and abs(announced_fps / pace.fps - 1) < NEAR:
         return announced_fps, announced_count or (pace.whole and pace.count) or None

@@ -23,7 +23,7 @@ def read(path: Path) -> np.ndarray | None:
 
 def read_with_notes(path: Path) -> tuple[np.ndarray | None, bytes]:
     """The picture, as read() gives it, and the XMP in its file, b"" if there is none. Raises OSError."""
-    if not stat.S_ISREG(os.stat(path).st_mode):     # reading from a pipe or a device may take for ever
+    if not stat.S_ISREG(os.stat(path).st_mode):  # reading from a pipe or a device may take for ever
         raise OSError(errno.EINVAL, "not a file", str(path))
     data = np.fromfile(path, np.uint8)
     if announces_too_much(data.tobytes()):

@@ -29,8 +29,11 @@ class Stills:
                 self.stem = path.resolve().name
                 # The snapshot beside an incident's frames has a box drawn on it: not for training.
                 folder = path / "frames" if (path / "frames").is_dir() else path
-                self._files = [file for file in folder.iterdir()
-                               if file.suffix.lower() in pictures.IMAGE_SUFFIXES and file.is_file()]
+                self._files = [
+                    file
+                    for file in folder.iterdir()
+                    if file.suffix.lower() in pictures.IMAGE_SUFFIXES and file.is_file()
+                ]
                 self._files.sort(key=_in_order)
             else:
                 self.stem, self._files = path.stem, [path]

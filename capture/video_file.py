@@ -36,8 +36,14 @@ class Recording:
     live, stills = False, False
     _ahead: Ahead | None = None
 
-    def __init__(self, capture: cv2.VideoCapture, name: str, stem: str, advice: str,
-                 mirror: tuple[bool, bool, bool] | None = None):
+    def __init__(
+        self,
+        capture: cv2.VideoCapture,
+        name: str,
+        stem: str,
+        advice: str,
+        mirror: tuple[bool, bool, bool] | None = None,
+    ):
         self.name, self.stem = name, stem
         self._capture, self._mirror = capture, mirror
         width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)

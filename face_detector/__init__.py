@@ -12,6 +12,17 @@ from face_detector.turn import TURNS, UPRIGHT, turn_of
 from face_detector.yunet import DetectorError, FaceDetector
 
 __all__ = [
-    "CROP_MARGIN", "CROP_SIDE", "DetectorError", "FaceDetector", "TURNS", "UPRIGHT", "VIEW_SIDE", "cut", "reach",
-    "reach_within", "shrunk", "turn_of", "view",
+    "CROP_MARGIN",
+    "CROP_SIDE",
+    "DetectorError",
+    "FaceDetector",
+    "TURNS",
+    "UPRIGHT",
+    "VIEW_SIDE",
+    "cut",
+    "reach",
+    "reach_within",
+    "shrunk",
+    "turn_of",
+    "view",
 ]

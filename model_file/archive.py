@@ -27,8 +27,17 @@ def read_archive(path: Path) -> tuple[bytes, dict]:
             details = json.loads(_member(path, members, DETAILS, DETAILS_LIMIT))
     except KeyError:
         raise ModelError(f"{path}: a zip, but not one that train.py wrote; name the model with --model") from None
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError,
-            ValueError, OSError, struct.error):
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        ValueError,
+        OSError,
+        struct.error,
+    ):
         raise ModelError(f"{path}: empty, cut off or damaged; train it again with train.py") from None
     _check_details(path, details)
     return graph, details
@@ -55,7 +64,8 @@ def _check_details(path: Path, details: dict) -> None:
         and details.get("format") == FORMAT
         and isinstance(details.get("labels"), list)
         and sorted(map(str, details["labels"])) == LABELS
-        and isinstance(details.get("input_size"), int) and _is_number(details["input_size"], 8, 512)
+        and isinstance(details.get("input_size"), int)
+        and _is_number(details["input_size"], 8, 512)
         and _is_number(details.get("margin"), 0.5, 10)
         and _is_number(details.get("weight", 0), 0, 1)
         and _is_number(calibration.get("scale"), 1e-6, 1e6)

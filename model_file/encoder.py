@@ -37,8 +37,16 @@ def read_labels(path: str | Path) -> list[str]:
         raise ModelError(f"{path}: not the label encoder that train.py writes (it asks for {error})") from None
     # A damaged pickle can fail in any of these ways, by the byte.
     except (
-        ArithmeticError, AttributeError, EOFError, ImportError, LookupError, MemoryError, RecursionError, TypeError,
-        ValueError, pickle.UnpicklingError,
+        ArithmeticError,
+        AttributeError,
+        EOFError,
+        ImportError,
+        LookupError,
+        MemoryError,
+        RecursionError,
+        TypeError,
+        ValueError,
+        pickle.UnpicklingError,
     ):
         raise ModelError(f"{path}: damaged; it is no label encoder that train.py writes") from None
     if sorted(labels) != LABELS:

@@ -10,9 +10,11 @@ together from the input to the output, for any number of faces.
 
 import math
 import re
-from collections.abc import Iterator, Set
+from collections.abc import Set
 
 import numpy as np
+
+from model_file.protobuf import integers, message, signed
 
 NODE_LIMIT = 1000
 # Eight LivenessNets side by side have 8.4e6 values at a time at 256 pixels, and three in a row half of it at 512.
@@ -41,73 +43,6 @@ def check(graph: bytes, input_size: int) -> None:
         raise GraphError(f"malformed ({type(error).__name__})") from None
 
 
-# --- Protocol Buffers: https://protobuf.dev/programming-guides/encoding/ ---
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-    raise GraphError("a number without end")
-
-
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(field number, value): an int or, of anything with a length, its bytes."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        if key & 7 == 0:
-            value, at = _varint(data, at)
-        elif key & 7 == 2:
-            length, at = _varint(data, at)
-            value = data[at : at + length]
-            if len(value) != length:
-                raise GraphError("cut off")
-            at += length
-        else:  # fixed 32 and 64 bits: floating-point attributes, which no operator here has
-            raise GraphError("a field of an unexpected kind")
-        yield key >> 3, value
-
-
-def _message(data: memoryview, once: dict[int, str], many: dict[int, str] | None = None) -> dict:
-    """The fields of a message by name; any others, and any twice that should be there once, are refused."""
-    many = many or {}
-    found: dict = {name: [] for name in many.values()}
-    for number, value in _fields(data):
-        if number in many:
-            found[many[number]].append(value)
-        elif number in once and once[number] not in found:
-            found[once[number]] = value
-        else:
-            raise GraphError(f"an unexpected field {number}")
-    return found
-
-
-def _signed(value: int) -> int:
-    """int64, which is written as if it were unsigned."""
-    if not isinstance(value, int):
-        raise GraphError("a number was expected")
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def _integers(values: list) -> list[int]:
-    """A repeated integer, packed or not."""
-    numbers = []
-    for value in values:
-        if isinstance(value, int):
-            numbers.append(_signed(value))
-            continue
-        at = 0
-        while at < len(value):
-            number, at = _varint(value, at)
-            numbers.append(_signed(number))
-    return numbers
-
-
 def _name(value: memoryview) -> str:
     if not _NAME.fullmatch(value):
         raise GraphError("an odd name")
@@ -125,13 +60,15 @@ class _Parts:
     """
 
     def __init__(self, data: bytes, input_size: int):
-        model = _message(memoryview(data), {1: "ir", 2: "producer", 3: "version", 4: "domain", 5: "number", 6: "doc",
-                                            7: "graph"}, {8: "opsets", 14: "metadata"})
+        model = message(
+            memoryview(data),
+            {1: "ir", 2: "producer", 3: "version", 4: "domain", 5: "number", 6: "doc", 7: "graph"},
+            {8: "opsets", 14: "metadata"},
+        )
         if not 3 <= model["ir"] <= 20:
             raise GraphError("another version of ONNX")
         self._check_opsets(model["opsets"])
-        graph = _message(model["graph"], {2: "name", 10: "doc", 11: "input", 12: "output"},
-                         {1: "nodes", 5: "tensors"})
+        graph = message(model["graph"], {2: "name", 10: "doc", 11: "input", 12: "output"}, {1: "nodes", 5: "tensors"})
         if len(graph["nodes"]) > NODE_LIMIT or len(graph["tensors"]) > NODE_LIMIT:
             raise GraphError("far too many parts")
         self.constants = [self._constant(tensor) for tensor in graph["tensors"]]
@@ -142,15 +79,15 @@ class _Parts:
     @staticmethod
     def _check_opsets(opsets: list) -> None:
         for opset in opsets:
-            entry = _message(opset, {1: "domain", 2: "version"})
+            entry = message(opset, {1: "domain", 2: "version"})
             domain = bytes(entry.get("domain", b""))
             if domain not in (b"", b"ai.onnx.ml") or not 1 <= entry["version"] <= 30:
                 raise GraphError("operators of another kind")
 
     @staticmethod
     def _constant(data: memoryview) -> tuple[str, tuple[int, ...], list[int] | None]:
-        tensor = _message(data, {2: "type", 8: "name", 9: "raw", 12: "doc"}, {1: "dims"})
-        name, shape, raw = _name(tensor["name"]), tuple(_integers(tensor["dims"])), tensor["raw"]
+        tensor = message(data, {2: "type", 8: "name", 9: "raw", 12: "doc"}, {1: "dims"})
+        name, shape, raw = _name(tensor["name"]), tuple(integers(tensor["dims"])), tensor["raw"]
         if len(shape) > 4 or not all(1 <= side <= ELEMENT_LIMIT for side in shape):
             raise GraphError("weights of an impossible shape")
         size = _BYTES[tensor["type"]]
@@ -163,13 +100,17 @@ class _Parts:
             return name, shape, None
         if len(shape) != 1 or shape[0] > 8:
             raise GraphError("too many sizes")
-        return name, shape, [int.from_bytes(raw[at : at + size], "little", signed=True)
-                             for at in range(0, len(raw), size)]
+        return (
+            name,
+            shape,
+            [int.from_bytes(raw[at : at + size], "little", signed=True) for at in range(0, len(raw), size)],
+        )
 
     @staticmethod
     def _node(data: memoryview) -> tuple[str, list[str], dict, str]:
-        node = _message(data, {3: "name", 4: "kind", 6: "doc", 7: "domain"},
-                        {1: "inputs", 2: "outputs", 5: "attributes"})
+        node = message(
+            data, {3: "name", 4: "kind", 6: "doc", 7: "domain"}, {1: "inputs", 2: "outputs", 5: "attributes"}
+        )
         if len(node.get("domain", b"")) or len(node["outputs"]) != 1:
             raise GraphError("an operator of another kind")
         names = [_name(value) for value in node["inputs"]]
@@ -302,8 +243,11 @@ class _Walk:
         biases = [self.shapes[name] for name in names[2:]]
         dense = attributes.get("pads") == [0, 0, 0, 0]
         sound = (
-            2 <= len(names) <= 3 and biases in ([], [(filters,)])
-            and 1 <= group and filters % group == 0 and depth * group == channels
+            2 <= len(names) <= 3
+            and biases in ([], [(filters,)])
+            and 1 <= group
+            and filters % group == 0
+            and depth * group == channels
             and kernel == ([height, width] if dense else [3, 3]) == attributes.get("kernel_shape")
             and (dense or attributes.get("pads") == [1, 1, 1, 1])
         )
@@ -335,11 +279,25 @@ class _Walk:
         return (left[0], right[1]), left[1]
 
 
-_ON_INTEGERS = {"Shape": _Walk._shape, "Gather": _Walk._gather, "Slice": _Walk._slice, "Concat": _Walk._concat,
-                "Cast": _Walk._cast}
-_ON_FLOATS = {"Relu": _Walk._same, "Softmax": _Walk._softmax, "Add": _Walk._broadcast, "Mul": _Walk._broadcast,
-              "Transpose": _Walk._transpose, "Conv": _Walk._conv, "MaxPool": _Walk._max_pool,
-              "Reshape": _Walk._reshape, "ReduceMean": _Walk._mean, "MatMul": _Walk._mat_mul}
+_ON_INTEGERS = {
+    "Shape": _Walk._shape,
+    "Gather": _Walk._gather,
+    "Slice": _Walk._slice,
+    "Concat": _Walk._concat,
+    "Cast": _Walk._cast,
+}
+_ON_FLOATS = {
+    "Relu": _Walk._same,
+    "Softmax": _Walk._softmax,
+    "Add": _Walk._broadcast,
+    "Mul": _Walk._broadcast,
+    "Transpose": _Walk._transpose,
+    "Conv": _Walk._conv,
+    "MaxPool": _Walk._max_pool,
+    "Reshape": _Walk._reshape,
+    "ReduceMean": _Walk._mean,
+    "MatMul": _Walk._mat_mul,
+}
 
 
 def _count(names: list[str], count: int) -> list[str]:
@@ -358,10 +316,10 @@ def _expect(attributes: dict, values: dict, required: bool = False, others: Set[
 
 
 def _attribute(data: memoryview) -> tuple[str, int | list[int]]:
-    attribute = _message(data, {1: "name", 3: "i", 13: "doc", 20: "type"}, {8: "ints"})
-    name, ints = _name(attribute["name"]), _integers(attribute["ints"])
+    attribute = message(data, {1: "name", 3: "i", 13: "doc", 20: "type"}, {8: "ints"})
+    name, ints = _name(attribute["name"]), integers(attribute["ints"])
     if attribute.get("type") == 2 and not ints:
-        return name, _signed(attribute["i"])
+        return name, signed(attribute["i"])
     if attribute.get("type") == 7 and "i" not in attribute and 1 <= len(ints) <= 4:
         return name, ints
     raise GraphError("an attribute of another kind")
@@ -369,10 +327,10 @@ def _attribute(data: memoryview) -> tuple[str, int | list[int]]:
 
 def _value(data: memoryview, sides: list[int]) -> str:
     """The name of the graph's input or output, whose sides beyond the batch's must be these."""
-    value = _message(data, {1: "name", 2: "type", 3: "doc"})
-    tensor = _message(_message(value["type"], {1: "tensor"})["tensor"], {1: "type", 2: "shape"})
-    dims = _message(tensor["shape"], {}, {1: "dims"})["dims"]
-    found = [_message(dim, {1: "size", 2: "symbol"}) for dim in dims]
+    value = message(data, {1: "name", 2: "type", 3: "doc"})
+    tensor = message(message(value["type"], {1: "tensor"})["tensor"], {1: "type", 2: "shape"})
+    dims = message(tensor["shape"], {}, {1: "dims"})["dims"]
+    found = [message(dim, {1: "size", 2: "symbol"}) for dim in dims]
     if tensor["type"] != FLOAT or [dim.get("size") for dim in found] != [found[0].get("size"), *sides]:
         raise GraphError("an input or output of another shape")
     if found[0].get("size", -1) not in (-1, 1, (1 << 64) - 1):

@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 OPSET = 15
-IR_VERSION = 8    # the one that came with this opset
+IR_VERSION = 8  # the one that came with this opset
 
 
 class UnknownLayer(ValueError):
@@ -86,9 +86,11 @@ class _Graph:
     def serialized(self, classes: int) -> bytes:
         self.nodes[-1].output[0] = "output"
         graph = helper.make_graph(
-            self.nodes, "livenessnet",
+            self.nodes,
+            "livenessnet",
             [helper.make_tensor_value_info("input", onnx.TensorProto.FLOAT, ["faces", *self.input])],
-            [helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, ["faces", classes])], self.constants,
+            [helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, ["faces", classes])],
+            self.constants,
         )
         return helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION

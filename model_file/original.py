@@ -44,13 +44,15 @@ def _convert_apart(path: Path, cached: Path, labels: list[str]) -> None:
     command = [sys.executable, "-P", "-c", _CONVERT, here, str(path), str(cached), *labels]
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
             timeout=CONVERT_LIMIT_S,
         )
     except subprocess.TimeoutExpired:
-        raise ModelError(
-            f"{path}: not converted within {CONVERT_LIMIT_S:g} s; it is damaged, train it again"
-        ) from None
+        raise ModelError(f"{path}: not converted within {CONVERT_LIMIT_S:g} s; it is damaged, train it again") from None
     except OSError as error:
         raise ModelError(f"{path}: the converter cannot be started ({error.strerror})") from None
     if done.returncode == 0:
@@ -94,6 +96,7 @@ def _load_hdf5(path: Path, data: bytes):
         # Keras and h5py raise whatever a damaged file leads them into.
         except Exception as error:
             reason = " ".join(str(error).split())[:100]
-            raise ModelError(f"{path}: not a model of the original, which takes 32x32x3 ({reason}); train it again"
-                             ) from None
+            raise ModelError(
+                f"{path}: not a model of the original, which takes 32x32x3 ({reason}); train it again"
+            ) from None
     return model

@@ -1,5 +1,4 @@
-"""What the numbers in liveness.json make of the networks' outputs: log odds of a live face, 0 at the operating point.
-"""
+"""What the numbers in liveness.json make of the networks' outputs: log odds of a live face, 0 where the line is."""
 
 import numpy as np
 

@@ -74,8 +74,12 @@ def interrupted() -> Path:
 def python_version(python: Path) -> str | None:
     """Such as "3.11.7", or None if it is not there or does not run (its base was uninstalled, say)."""
     try:
-        result = subprocess.run([python, "-c", "import platform; print(platform.python_version())"],
-                                capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        result = subprocess.run(
+            [python, "-c", "import platform; print(platform.python_version())"],
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
     except OSError:
         return None
     return result.stdout.strip() if result.returncode == 0 else None
@@ -91,15 +95,20 @@ def make_venv(manager: str | None) -> None:
     if not has_ensurepip():
         hint = install_command(manager, needed_packages(manager, False)) if manager else "install ensurepip"
         raise SetupError(f"This Python cannot make virtual environments yet: {hint}")
-    result = subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], stdin=subprocess.DEVNULL,
-                            capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "venv", "--clear", VENV], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
     if result.returncode != 0:
         raise SetupError(f"{VENV} cannot be made: {last_line(result.stderr or result.stdout)}")
 
 
 def has_pip() -> bool:
-    return subprocess.run([VENV_PYTHON, "-m", "pip", "--version"], stdin=subprocess.DEVNULL,
-                          capture_output=True).returncode == 0
+    return (
+        subprocess.run(
+            [VENV_PYTHON, "-m", "pip", "--version"], stdin=subprocess.DEVNULL, capture_output=True
+        ).returncode
+        == 0
+    )
 
 
 def install_packages(manager: str | None, tests: bool) -> None:
@@ -114,8 +123,10 @@ def install_packages(manager: str | None, tests: bool) -> None:
         # By itself: it has to be built on Linux and macOS, and all but the alarm works without it.
         pyaudio_status, _ = pip_install(pyaudio)
         if pyaudio_status != 0:
-            print("PyAudio could not be built; all but the alarm works without it. "
-                  f"{pyaudio_fix(manager, pyaudio)}", flush=True)
+            print(
+                f"PyAudio could not be built; all but the alarm works without it. {pyaudio_fix(manager, pyaudio)}",
+                flush=True,
+            )
     interrupted().unlink()
     if status != 0:
         print("\n".join(output), file=sys.stderr)
@@ -133,11 +144,27 @@ def read_requirements(file: Path) -> list[str]:
 
 def pip_install(requirements: list[str]) -> tuple[int, list[str]]:
     """Install into .venv at the versions of pip-list.txt. Returns pip's exit status and its last lines."""
-    command = [VENV_PYTHON, "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
-               "--constraint", "pip-list.txt", *requirements]
+    command = [
+        VENV_PYTHON,
+        "-m",
+        "pip",
+        "install",
+        "--no-input",
+        "--disable-pip-version-check",
+        "--constraint",
+        "pip-list.txt",
+        *requirements,
+    ]
     tail = collections.deque(maxlen=12)
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace") as pip:
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as pip:
         for line in pip.stdout:
             tail.append(line.rstrip())
             if sys.stdout.isatty():
@@ -157,8 +184,7 @@ def pyaudio_fix(manager: str | None, requirements: list[str]) -> str:
 
 def check_opencv(manager: str | None) -> None:
     """OpenCV is what everything stands on, and what misses a system library first."""
-    result = subprocess.run([VENV_PYTHON, "-c", "import cv2"], stdin=subprocess.DEVNULL, capture_output=True,
-                            text=True)
+    result = subprocess.run([VENV_PYTHON, "-c", "import cv2"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if result.returncode != 0:
         hint = f": {install_command(manager, needed_packages(manager, False))}" if manager else ""
         raise SetupError(f"OpenCV cannot be loaded ({last_line(result.stderr)}){hint}")
@@ -174,5 +200,9 @@ def command_line(command: list) -> str:
 def compile_modules() -> None:
     """Once, for all starts to come: a Python that must not write what it compiled does it anew at each, in 40 ms."""
     folders = sorted(file.parent.name for file in ROOT.glob("*/__init__.py"))
-    subprocess.run([VENV_PYTHON, "-m", "compileall", "-q", "-l", ".", *folders], cwd=ROOT,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [VENV_PYTHON, "-m", "compileall", "-q", "-l", ".", *folders],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )

@@ -16,16 +16,33 @@ from pathlib import Path
 #   Xvfb, openbox, xdotool    the tests' own screen, its window manager, keyboard ...
 #   dbus, dbusmock            ... and login service
 SYSTEM_PACKAGES = {
-    "apt": (["libgl1", "libglib2.0-0", "libsm6", "libxext6", "espeak-ng", "libespeak-ng1", "alsa-utils",
-             "portaudio19-dev", "gcc", "libc6-dev"],
-            ["xvfb", "xdotool", "openbox", "dbus", "python3-dbusmock"]),
-    "dnf": (["mesa-libGL", "glib2", "libSM", "libXext", "espeak-ng", "alsa-utils", "portaudio-devel", "gcc"],
-            ["xorg-x11-server-Xvfb", "xdotool", "openbox", "dbus-daemon", "python3-dbusmock"]),
-    "pacman": (["libglvnd", "glib2", "libsm", "libxext", "espeak-ng", "alsa-utils", "portaudio", "gcc"],
-               ["xorg-server-xvfb", "xdotool", "openbox", "dbus", "python-dbusmock"]),
-    "zypper": (["libgthread-2_0-0", "Mesa-libGL1", "libSM6", "libXext6", "espeak-ng", "alsa-utils",
-                "portaudio-devel", "gcc"],
-               ["xorg-x11-server-Xvfb", "xdotool", "openbox", "dbus-1-daemon", "python3-python-dbusmock"]),
+    "apt": (
+        [
+            "libgl1",
+            "libglib2.0-0",
+            "libsm6",
+            "libxext6",
+            "espeak-ng",
+            "libespeak-ng1",
+            "alsa-utils",
+            "portaudio19-dev",
+            "gcc",
+            "libc6-dev",
+        ],
+        ["xvfb", "xdotool", "openbox", "dbus", "python3-dbusmock"],
+    ),
+    "dnf": (
+        ["mesa-libGL", "glib2", "libSM", "libXext", "espeak-ng", "alsa-utils", "portaudio-devel", "gcc"],
+        ["xorg-x11-server-Xvfb", "xdotool", "openbox", "dbus-daemon", "python3-dbusmock"],
+    ),
+    "pacman": (
+        ["libglvnd", "glib2", "libsm", "libxext", "espeak-ng", "alsa-utils", "portaudio", "gcc"],
+        ["xorg-server-xvfb", "xdotool", "openbox", "dbus", "python-dbusmock"],
+    ),
+    "zypper": (
+        ["libgthread-2_0-0", "Mesa-libGL1", "libSM6", "libXext6", "espeak-ng", "alsa-utils", "portaudio-devel", "gcc"],
+        ["xorg-x11-server-Xvfb", "xdotool", "openbox", "dbus-1-daemon", "python3-python-dbusmock"],
+    ),
     "brew": (["portaudio"], []),
 }
 INSTALL = {
@@ -35,8 +52,15 @@ INSTALL = {
     "zypper": ["zypper", "--non-interactive", "install"],
     "brew": ["brew", "install"],
 }
-DISTRIBUTIONS = {"debian": "apt", "ubuntu": "apt", "fedora": "dnf", "rhel": "dnf", "arch": "pacman",
-                 "suse": "zypper", "opensuse": "zypper"}
+DISTRIBUTIONS = {
+    "debian": "apt",
+    "ubuntu": "apt",
+    "fedora": "dnf",
+    "rhel": "dnf",
+    "arch": "pacman",
+    "suse": "zypper",
+    "opensuse": "zypper",
+}
 
 
 def os_release() -> dict[str, str]:
@@ -75,8 +99,9 @@ def system_packages(manager: str, tests: bool, *, headers: bool, ensurepip: bool
 
 def needed_packages(manager: str, tests: bool) -> list[str]:
     """system_packages() for the Python that runs this."""
-    return system_packages(manager, tests, ensurepip=has_ensurepip(),
-                           headers=Path(sysconfig.get_path("include"), "Python.h").exists())
+    return system_packages(
+        manager, tests, ensurepip=has_ensurepip(), headers=Path(sysconfig.get_path("include"), "Python.h").exists()
+    )
 
 
 def has_ensurepip() -> bool:
@@ -99,8 +124,7 @@ def install(manager: str | None, tests: bool) -> None:
         return
     packages = needed_packages(manager, tests)
     if manager != "apt":
-        print(f"Speech, alarm and window need system packages: {install_command(manager, packages)}",
-              flush=True)
+        print(f"Speech, alarm and window need system packages: {install_command(manager, packages)}", flush=True)
         return
     installed = installed_debian_packages()
     missing = [package for package in packages if package not in installed]
@@ -113,10 +137,11 @@ def install(manager: str | None, tests: bool) -> None:
     # A fresh container has no package lists, and nobody to answer questions.
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     wait = ["-o", "DPkg::Lock::Timeout=300"]
-    for command in (["apt-get", "-qq", *wait, "update"],
-                    ["apt-get", "-qq", *wait, "install", "-y", "--no-install-recommends", *missing]):
-        result = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-                                text=True)
+    for command in (
+        ["apt-get", "-qq", *wait, "update"],
+        ["apt-get", "-qq", *wait, "install", "-y", "--no-install-recommends", *missing],
+    ):
+        result = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if result.returncode != 0:
             print(f"{shlex.join(command)} failed: {last_line(result.stderr)}; going on without.", flush=True)
             return
@@ -124,8 +149,12 @@ def install(manager: str | None, tests: bool) -> None:
 
 def installed_debian_packages() -> set[str]:
     """Names of the installed packages, and what they provide: newer releases renamed libglib2.0-0."""
-    result = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status}\t${Package}, ${Provides}\n"],
-                            stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    result = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Status}\t${Package}, ${Provides}\n"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     return parse_dpkg(result.stdout)
 
 

@@ -1,7 +1,7 @@
 """Files: fetched and verified, written beside their place and renamed. The lowest room: it imports none of the others.
 
-    storage.downloads   files that are fetched on first use, and verified
-    storage.beside      outputs that are there as a whole or not at all
-    storage.names       whether two names are one file
-    storage.cache       where what can be made again is kept
+storage.downloads   files that are fetched on first use, and verified
+storage.beside      outputs that are there as a whole or not at all
+storage.names       whether two names are one file
+storage.cache       where what can be made again is kept
 """

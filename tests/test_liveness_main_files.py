@@ -82,9 +82,27 @@ def test_a_full_disk_is_told_and_the_guard_stays_up(trained, sample, tmp_path):
 
     (tmp_path / "alerts.toml").write_text(f'[lock]\ncommand = ["touch", "{tmp_path}/locked"]\n[location]\nurl = ""\n')
     done = subprocess.run(
-        [sys.executable, ROOT / "liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS, "--source",
-         sample.fake, "--arm", "--no-display", "--no-voice", "--scores", "s.csv"], cwd=tmp_path, text=True,
-        capture_output=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
+        [
+            sys.executable,
+            ROOT / "liveness_main.py",
+            "-m",
+            trained.model,
+            "-l",
+            trained.le,
+            "-d",
+            WEIGHTS,
+            "--source",
+            sample.fake,
+            "--arm",
+            "--no-display",
+            "--no-voice",
+            "--scores",
+            "s.csv",
+        ],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )
     assert "unauthorized after" in done.stdout
     assert (tmp_path / "locked").exists()

@@ -23,11 +23,33 @@ def long_run(trained, live_frames, write_video, tmp_path):
     processes = []
 
     def start(*options) -> subprocess.Popen:
-        processes.append(subprocess.Popen(
-            [sys.executable, ROOT / "liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS,
-             "--source", video, "--no-display", "--no-voice", "--scores", "s.csv", "--output", "o.mp4", *options],
-            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        ))
+        processes.append(
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    ROOT / "liveness_main.py",
+                    "-m",
+                    trained.model,
+                    "-l",
+                    trained.le,
+                    "-d",
+                    WEIGHTS,
+                    "--source",
+                    video,
+                    "--no-display",
+                    "--no-voice",
+                    "--scores",
+                    "s.csv",
+                    "--output",
+                    "o.mp4",
+                    *options,
+                ],
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
         while not (tmp_path / "o.part.mp4").exists() or not (tmp_path / "o.part.mp4").stat().st_size:
             time.sleep(0.05)
             assert processes[-1].poll() is None
@@ -91,8 +113,7 @@ import face_detector, liveness_main, livenessnet
 liveness_main.leave(liveness_main.main(["-m", {str(model or trained.model)!r}, "-l", {str(trained.le)!r},
     "-d", {str(WEIGHTS)!r}, "--source", {str(source)!r}, "--no-display", "--no-voice"]))
 """
-    return without_the_missing(
-        subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True))
+    return without_the_missing(subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True))
 
 
 def test_an_error_ends_the_program_well_while_the_detector_is_still_being_read(trained, tmp_path):
@@ -194,7 +215,22 @@ def test_altered_weights_are_told_in_one_line(trained, sample, tmp_path):
     (tmp_path / "weights" / "face_detection_yunet_2023mar.onnx").write_bytes(b"altered")
     for _ in range(3):
         done = subprocess.run(
-            [sys.executable, ROOT / "liveness_main.py", "-m", trained.model, "-l", trained.le, "-d",
-             tmp_path / "weights", "--source", sample.real, "--no-display", "--no-voice"],
-            cwd=tmp_path, capture_output=True, text=True)
+            [
+                sys.executable,
+                ROOT / "liveness_main.py",
+                "-m",
+                trained.model,
+                "-l",
+                trained.le,
+                "-d",
+                tmp_path / "weights",
+                "--source",
+                sample.real,
+                "--no-display",
+                "--no-voice",
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
         assert_one_line(done, "face_detection_yunet")

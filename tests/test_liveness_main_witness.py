@@ -35,9 +35,30 @@ def start(trained, sample, tmp_path):
         if own:
             env["LIVENESS_WEIGHTS"] = str(own)
         return subprocess.run(
-            [sys.executable, "-c", CODE, folder, sha256, "-m", trained.model, "-l", trained.le, "-d", WEIGHTS,
-             "--source", source or sample.real, "--no-display", "--no-voice", *options],
-            cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+            [
+                sys.executable,
+                "-c",
+                CODE,
+                folder,
+                sha256,
+                "-m",
+                trained.model,
+                "-l",
+                trained.le,
+                "-d",
+                WEIGHTS,
+                "--source",
+                source or sample.real,
+                "--no-display",
+                "--no-voice",
+                *options,
+            ],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
 
     return run
 
@@ -104,6 +125,7 @@ sys.path.insert(0, {str(ROOT)!r})
 from anti_spoofing import Witness
 Witness({str(tmp_path / "weights")!r})
 print(sorted({{"onnx", "requests", "pickletools", "google.protobuf"}} & set(sys.modules)))"""
-    first, second = (subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
-                     for _ in range(2))
+    first, second = (
+        subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True) for _ in range(2)
+    )
     assert "onnx" in first.stdout and second.stdout == "[]\n", second.stderr

@@ -12,21 +12,43 @@ import options
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and devices")
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a disk that is always full")
-NOWHERE = [pytest.param(">/dev/full", marks=FULL), pytest.param("2>/dev/full", marks=FULL),
-           pytest.param(">/dev/full 2>&1", marks=FULL), ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "| true"]
+NOWHERE = [
+    pytest.param(">/dev/full", marks=FULL),
+    pytest.param("2>/dev/full", marks=FULL),
+    pytest.param(">/dev/full 2>&1", marks=FULL),
+    ">&-",
+    "2>&-",
+    ">&- 2>&-",
+    "<&- >&- 2>&-",
+    "| true",
+]
 
 
 def shell(command: list, redirection: str, folder, **env) -> int:
     """The status of a command whose streams are redirected by a shell."""
     ours = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    return subprocess.run(["bash", "-c", f'"$@" {redirection}; exit ${{PIPESTATUS[0]}}', "bash", *map(str, command)],
-                          cwd=folder, env=ours | env, stdout=subprocess.PIPE, stderr=subprocess.PIPE).returncode
+    return subprocess.run(
+        ["bash", "-c", f'"$@" {redirection}; exit ${{PIPESTATUS[0]}}', "bash", *map(str, command)],
+        cwd=folder,
+        env=ours | env,
+        capture_output=True,
+    ).returncode
 
 
 @pytest.fixture
 def authenticator(trained):
-    return [sys.executable, ROOT / "liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS,
-            "--no-display", "--no-voice"]
+    return [
+        sys.executable,
+        ROOT / "liveness_main.py",
+        "-m",
+        trained.model,
+        "-l",
+        trained.le,
+        "-d",
+        WEIGHTS,
+        "--no-display",
+        "--no-voice",
+    ]
 
 
 @posix
@@ -81,8 +103,13 @@ def test_a_reader_that_stands_still_holds_up_neither_the_run_nor_its_end(authent
         while os.write(writer, bytes(4096)):
             pass
     os.set_blocking(writer, True)
-    done = subprocess.run([*authenticator, "--source", sample.real, "--scores", "s.csv"], cwd=tmp_path, stdout=writer,
-                          env=os.environ | {"PYTHONUNBUFFERED": unbuffered}, timeout=30)
+    done = subprocess.run(
+        [*authenticator, "--source", sample.real, "--scores", "s.csv"],
+        cwd=tmp_path,
+        stdout=writer,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        timeout=30,
+    )
     os.close(writer)
     os.close(reader)
     assert done.returncode == 0 and len((tmp_path / "s.csv").read_text().splitlines()) == 121

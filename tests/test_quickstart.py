@@ -76,10 +76,15 @@ def test_frames_are_counted_whatever_the_container_says(sample, write_video, liv
     assert quickstart.frame_count(tmp_path / "missing.mp4") == 0
 
 
-@pytest.mark.parametrize("verdicts, first", [
-    ([], None), (["checking"] * 3, None), (["checking", "authorized", "unauthorized"], "authorized"),
-    (["unauthorized", "authorized"], "unauthorized"),
-])
+@pytest.mark.parametrize(
+    "verdicts, first",
+    [
+        ([], None),
+        (["checking"] * 3, None),
+        (["checking", "authorized", "unauthorized"], "authorized"),
+        (["unauthorized", "authorized"], "unauthorized"),
+    ],
+)
 def test_the_first_verdict_counts(tmp_path, verdicts, first):
     rows = [ROW.format(frame, verdict) for frame, verdict in enumerate(verdicts)]
     (tmp_path / "scores.csv").write_text(HEADER + "".join(rows))
@@ -126,7 +131,7 @@ def test_the_users_videos_go_through_the_documented_command_lines(scripts, capsy
         " --scores annotated/fake_scores.csv --incidents incidents",
     ]
     shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("$ ")]
-    assert [line.split(maxsplit=2)[2] for line in shown] == steps    # "$ python script options"
+    assert [line.split(maxsplit=2)[2] for line in shown] == steps  # "$ python script options"
 
 
 def test_a_step_that_fails_ends_the_run_with_its_exit_status(scripts, monkeypatch):
@@ -175,11 +180,15 @@ def test_an_unknown_task_is_refused():
     assert result.returncode == 2 and "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("arguments, command", [
-    ([], ["tests"]), (["-k", "gather"], ["tests", "-k", "gather"]),
-    (["-x", "--help"], ["tests", "-x", "--help"]),
-    (["tests/test_quickstart.py::test_ci", "-q"], ["tests/test_quickstart.py::test_ci", "-q"]),
-])
+@pytest.mark.parametrize(
+    "arguments, command",
+    [
+        ([], ["-n", "auto", "tests"]),
+        (["-k", "gather"], ["-n", "auto", "tests", "-k", "gather"]),
+        (["-x", "--help"], ["-n", "auto", "tests", "-x", "--help"]),
+        (["tests/test_quickstart.py::test_ci", "-q"], ["tests/test_quickstart.py::test_ci", "-q"]),
+    ],
+)
 def test_what_follows_test_goes_to_pytest(arguments, command, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["quickstart.py", "test", *arguments])
     parsed = quickstart.parse_arguments()
@@ -194,11 +203,13 @@ def test_the_status_of_the_tests_is_passed_on(project):
     for file in ("requirements.txt", "pip-list.txt", "tests/requirements.txt"):
         (project / file).write_text("numpy\n")
     (project / "tests" / "test_red.py").write_text("def test_red():\n    assert False\n")
-    code = ("import pathlib, sys, quickstart; from setup import environment as e\n"
-            "e.VENV_PYTHON = quickstart.VENV_PYTHON = pathlib.Path(sys.executable); e.VENV.mkdir()\n"
-            "stamp = e.fingerprint(e.python_version(e.VENV_PYTHON), True)\n"
-            "(e.VENV / 'quickstart-test.sha256').write_text(stamp)\n"
-            "sys.argv = ['quickstart.py', 'test', '-q']; sys.exit(quickstart.main())")
+    code = (
+        "import pathlib, sys, quickstart; from setup import environment as e\n"
+        "e.VENV_PYTHON = quickstart.VENV_PYTHON = pathlib.Path(sys.executable); e.VENV.mkdir()\n"
+        "stamp = e.fingerprint(e.python_version(e.VENV_PYTHON), True)\n"
+        "(e.VENV / 'quickstart-test.sha256').write_text(stamp)\n"
+        "sys.argv = ['quickstart.py', 'test', '-q']; sys.exit(quickstart.main())"
+    )
     result = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
     assert result.returncode == 1, result.stderr
     assert "1 failed" in result.stdout
@@ -213,8 +224,10 @@ def test_a_bare_python_is_enough_to_begin_with():
 
 
 def test_a_python_too_old_gets_one_line():
-    code = ("import sys; sys.version_info = (3, 9, 18, 'final', 0); sys.version = '3.9.18 (main)'\n"
-            f"exec(compile(open({str(SCRIPT)!r}, encoding='utf-8').read(), 'quickstart.py', 'exec'))")
+    code = (
+        "import sys; sys.version_info = (3, 9, 18, 'final', 0); sys.version = '3.9.18 (main)'\n"
+        f"exec(compile(open({str(SCRIPT)!r}, encoding='utf-8').read(), 'quickstart.py', 'exec'))"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr.count("\n") == 1 and "3.11" in result.stderr and "3.9.18" in result.stderr

@@ -67,10 +67,15 @@ def test_imports_go_one_way():
     assert wrong_arrows(ROOT) == []
 
 
-@pytest.mark.parametrize("room, line", [
-    ("authentication", "from alerting import incident"), ("training", "import authentication.verdict"),
-    ("capture", "def later():\n    import liveness_main"), ("storage", "import argparse"),
-])
+@pytest.mark.parametrize(
+    "room, line",
+    [
+        ("authentication", "from alerting import incident"),
+        ("training", "import authentication.verdict"),
+        ("capture", "def later():\n    import liveness_main"),
+        ("storage", "import argparse"),
+    ],
+)
 def test_a_wrong_arrow_is_seen(tmp_path, room, line):
     (tmp_path / room).mkdir()
     (tmp_path / room / "somewhere.py").write_text(line)
@@ -80,7 +85,7 @@ def test_a_wrong_arrow_is_seen(tmp_path, room, line):
 def test_no_two_modules_import_each_other():
     known = modules(ROOT)
     graph = {name: imports_of(file, known) & known.keys() for name, file in known.items()}
-    list(TopologicalSorter(graph).static_order())   # raises CycleError
+    list(TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 def test_every_room_says_what_it_is_for():

@@ -23,7 +23,7 @@ def vary(crop: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
 
 def reframed(crop: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     """Mirrored, turned, moved and zoomed, with the crop's edge carried on outside."""
-    side, out = crop.shape[0], 2 * size     # averaged down, as inference does: a bilinear warp alone would alias
+    side, out = crop.shape[0], 2 * size  # averaged down, as inference does: a bilinear warp alone would alias
     middle, scale = (side - 1) / 2, out / side * math.exp(rng.uniform(-ZOOM, ZOOM))
     matrix = cv2.getRotationMatrix2D((middle, middle), rng.uniform(-ROTATION, ROTATION), scale)
     matrix[:, 2] += (out - 1) / 2 - middle + rng.uniform(-SHIFT, SHIFT, 2) * out

@@ -114,14 +114,18 @@ def load(dataset: Path, margin: float, tell: Callable[[str], None]) -> Examples:
         tell(f"{len(files) - len(found)} of {len(files)} pictures left out{as_copies}")
     count = sum(shown.label == "real" for shown in found)
     if count < FEWEST:
-        raise DataError(f"{dataset / 'real'}: {count} crop{'' if count == 1 else 's'}; at least {FEWEST} are needed, "
-                        "some hundreds are better")
+        raise DataError(
+            f"{dataset / 'real'}: {count} crop{'' if count == 1 else 's'}; at least {FEWEST} are needed, "
+            "some hundreds are better"
+        )
     examples, views = _together(found, tell)
     if sum(~examples.is_real) < FEWEST:
         if unread_fakes:
             fakes = sum(~examples.is_real)
-            raise DataError(f"{dataset / 'fake'}: {fakes} crops, and {unread_fakes} files that are none; gather "
-                            "replays there, or empty it: then they are simulated")
+            raise DataError(
+                f"{dataset / 'fake'}: {fakes} crops, and {unread_fakes} files that are none; gather "
+                "replays there, or empty it: then they are simulated"
+            )
         examples, views = _with_simulated_replays(examples, views)
     return replace(examples, witness=_asked(examples, views, tell))
 
@@ -136,22 +140,32 @@ def _files(dataset: Path) -> list[Path]:
 
     for folder, folders, names in os.walk(dataset, onerror=refuse, followlinks=True):
         visited.add(os.path.realpath(folder))
-        folders[:] = [name for name in sorted(folders) if name[0] != "."
-                      and os.path.realpath(os.path.join(folder, name)) not in visited]
-        files += [Path(folder, name) for name in sorted(names) if name[0] != "." and name not in NO_CROPS
-                  and (Path(folder) != dataset or Path(name).suffix.lower() in IMAGE_SUFFIXES)]
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if name[0] != "." and os.path.realpath(os.path.join(folder, name)) not in visited
+        ]
+        files += [
+            Path(folder, name)
+            for name in sorted(names)
+            if name[0] != "."
+            and name not in NO_CROPS
+            and (Path(folder) != dataset or Path(name).suffix.lower() in IMAGE_SUFFIXES)
+        ]
     for label in LABELS:
         if os.path.lexists(dataset / label) and not (dataset / label).is_dir():
             raise DataError(f"{dataset / label}: not a folder, nor a link to one that is there; put that right first")
     names = {file.parent.name for file in files}
     if not names:
-        raise DataError(f"{dataset}: no pictures in it; fill {dataset / 'real'} and {dataset / 'fake'} "
-                        "with gather_examples.py")
+        raise DataError(
+            f"{dataset}: no pictures in it; fill {dataset / 'real'} and {dataset / 'fake'} with gather_examples.py"
+        )
     if names == {"fake"}:
         raise DataError(f"{dataset}: only fake crops; gather {dataset / 'real'} too")
     if not names <= set(LABELS):
-        raise DataError(f"{dataset}: the classes are {', '.join(sorted(names))}; "
-                        "they must be two folders named real and fake")
+        raise DataError(
+            f"{dataset}: the classes are {', '.join(sorted(names))}; they must be two folders named real and fake"
+        )
     # Of a crop and its copy, which file managers call "x (2)", the crop is kept.
     return sorted(files, key=lambda file: (not crops.origin(file)[0], file))
 
@@ -160,7 +174,7 @@ def _read(file: Path, margin: float) -> "_Shown | str":
     """The crop in a file, or in a few words why there is none."""
     try:
         if not stat.S_ISREG(os.stat(file).st_mode):
-            return "not a regular file"     # to open a pipe is to wait for ever
+            return "not a regular file"  # to open a pipe is to wait for ever
         crop = crops.read(file)
     except FileNotFoundError:
         return "a link to a file that is not there"
@@ -184,8 +198,9 @@ def _together(found: list[_Shown], tell: Callable[[str], None]) -> tuple[Example
         is_real=np.array([shown.label == "real" for shown in found]),
         recordings=np.array(_recordings(found, tell)),
         sources=np.array([shown.crop.source for shown in found]),
-        time_s=np.array([shown.crop.frame / USUAL_FPS if shown.crop.time_s is None else shown.crop.time_s
-                         for shown in found]),
+        time_s=np.array(
+            [shown.crop.frame / USUAL_FPS if shown.crop.time_s is None else shown.crop.time_s for shown in found]
+        ),
         witness=np.array([np.nan if shown.crop.witness is None else shown.crop.witness for shown in found]),
         margin=margin,
     ), [shown.view for shown in found]
@@ -263,18 +278,24 @@ def warnings_about(examples: Examples) -> list[str]:
     counts = {"real": sum(examples.is_real), "fake": sum(~examples.is_real)}
     simulated = sum(examples.is_simulated)
     if simulated:
-        warnings.append(f"{counts['fake'] - simulated or 'no'} fake crops: replays are simulated from the real ones "
-                        "instead; film a real replay and gather it too, which does better")
+        warnings.append(
+            f"{counts['fake'] - simulated or 'no'} fake crops: replays are simulated from the real ones "
+            "instead; film a real replay and gather it too, which does better"
+        )
     for name, count in counts.items():
         if count < FEW:
             warnings.append(f"only {count} {name} crops; {FEW} or more, from a video of 20 s or longer, do better")
     few, many = sorted(counts, key=counts.get)
     if counts[many] > UNBALANCED * counts[few]:
-        warnings.append(f"{counts[many]} {many} crops and {counts[few]} {few} ones; both count alike in training, "
-                        f"but {few} is known from much less: gather more of it, with a lower --skip")
+        warnings.append(
+            f"{counts[many]} {many} crops and {counts[few]} {few} ones; both count alike in training, "
+            f"but {few} is known from much less: gather more of it, with a lower --skip"
+        )
     shared = set(examples.sources[examples.is_real]) & set(examples.sources[~examples.is_real]) - {""}
     if shared:
         names = sorted(set(examples.recordings[np.isin(examples.sources, list(shared))]))
-        warnings.append(f"crops of {' and '.join(names)} come from the same video, which cannot be both: "
-                        "delete those that are wrong")
+        warnings.append(
+            f"crops of {' and '.join(names)} come from the same video, which cannot be both: "
+            "delete those that are wrong"
+        )
     return warnings

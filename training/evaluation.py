@@ -46,7 +46,7 @@ def split(is_real: np.ndarray, recordings: np.ndarray, time_s: np.ndarray) -> tu
     longest of their class, such as the ten frames of an incident, are all trained on: they are there to be learned,
     and prove little.
     """
-    long = []    # (name, share of its class) of each recording that is not short, for either class
+    long = []  # (name, share of its class) of each recording that is not short, for either class
     for chosen in (is_real, ~is_real):
         names, sizes = np.unique(recordings[chosen], return_counts=True)
         long.append([(name, size / sizes.sum()) for name, size in zip(names, sizes) if size >= SHORT * sizes.max()])
@@ -61,8 +61,9 @@ def split(is_real: np.ndarray, recordings: np.ndarray, time_s: np.ndarray) -> tu
     return np.concatenate([front, np.flatnonzero(~can_end)]), held, SAME
 
 
-def cut_ends(rows: np.ndarray, recordings: np.ndarray, time_s: np.ndarray, share: float
-             ) -> tuple[np.ndarray, np.ndarray]:
+def cut_ends(
+    rows: np.ndarray, recordings: np.ndarray, time_s: np.ndarray, share: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Rows of all but the ends of their recordings, and of the ends, a share of each, with a gap before it."""
     fronts, ends = [], []
     for name in np.unique(recordings[rows]):
@@ -74,8 +75,9 @@ def cut_ends(rows: np.ndarray, recordings: np.ndarray, time_s: np.ndarray, share
     return np.concatenate(fronts), np.concatenate(ends)
 
 
-def halves(rows: np.ndarray, is_real: np.ndarray, recordings: np.ndarray, time_s: np.ndarray
-           ) -> tuple[np.ndarray, np.ndarray]:
+def halves(
+    rows: np.ndarray, is_real: np.ndarray, recordings: np.ndarray, time_s: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Of held-out rows, those to choose on and those to judge on: the halves of each recording. Where that leaves
     nothing of a class to choose on, both are all of them: too few to prove anything either way."""
     choice, judged = cut_ends(rows, recordings, time_s, 0.5)
@@ -114,8 +116,8 @@ def worth(witness: np.ndarray, own: np.ndarray, reach: np.ndarray, is_real: np.n
     """How much LivenessNet's word is to count beside the witness', one of WEIGHTS: no more than it takes to leave the
     fewest held-out crops doubtful or misjudged.
 
-    witness, own, reach: see model_file.scores.fuse, float (N,). Where the witness alone is clear about all of them, as with most
-    people, that is nothing.
+    witness, own, reach: see model_file.scores.fuse, float (N,). Where the witness alone is clear about all of them,
+    that is nothing.
     """
     sides = np.where(is_real, 1, -1)
 
@@ -136,8 +138,10 @@ def evaluate(scores: np.ndarray, is_real: np.ndarray, recordings: np.ndarray, ti
     """
     from sklearn.metrics import roc_auc_score
 
-    seconds = {kind: len({(name, math.floor(t)) for name, t in zip(recordings[chosen], time_s[chosen])})
-               for kind, chosen in (("real", is_real), ("fake", ~is_real))}
+    seconds = {
+        kind: len({(name, math.floor(t)) for name, t in zip(recordings[chosen], time_s[chosen])})
+        for kind, chosen in (("real", is_real), ("fake", ~is_real))
+    }
     bpcer = wilson(float(np.mean(scores[is_real] < 0.5)), seconds["real"])
     apcer = wilson(float(np.mean(scores[~is_real] >= 0.5)), seconds["fake"])
     mean = (apcer.value + bpcer.value) / 2
@@ -145,7 +149,9 @@ def evaluate(scores: np.ndarray, is_real: np.ndarray, recordings: np.ndarray, ti
     below = math.hypot(apcer.value - apcer.low, bpcer.value - bpcer.low) / 2
     above = math.hypot(apcer.high - apcer.value, bpcer.high - bpcer.value) / 2
     return {
-        "APCER": apcer, "BPCER": bpcer, "ACER": Rate(mean, mean - below, mean + above),
+        "APCER": apcer,
+        "BPCER": bpcer,
+        "ACER": Rate(mean, mean - below, mean + above),
         "AUC": wilson(float(roc_auc_score(is_real, scores)), min(seconds.values())),
     }
 
@@ -161,10 +167,16 @@ def wilson(share: float, count: int) -> Rate:
 def explain(meaning: str) -> str:
     """What a judgement about UNSEEN, SAME or SIMULATED does and does not say, in one sentence."""
     if meaning == SIMULATED:
-        return ("Judged on simulated replays: it says that the model tells this live face from them, "
-                "and little about real replays.")
+        return (
+            "Judged on simulated replays: it says that the model tells this live face from them, "
+            "and little about real replays."
+        )
     if meaning == UNSEEN:
-        return ("Judged on unseen recordings: it says how the model does on further recordings like these, "
-                "not on people, rooms and screens unlike all of them.")
-    return ("Judged on the end of the same recordings: it says that the model has learned these videos, "
-            "not how it does in another room.")
+        return (
+            "Judged on unseen recordings: it says how the model does on further recordings like these, "
+            "not on people, rooms and screens unlike all of them."
+        )
+    return (
+        "Judged on the end of the same recordings: it says that the model has learned these videos, "
+        "not how it does in another room."
+    )

@@ -14,8 +14,18 @@ CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 PATIENCE, LEAST_GAIN = 8, 1e-3
 
 
-def fit(keras, model, training: tuple, held_out: tuple, *, epochs: int, batch_size: int, learning_rate: float,
-        seed: int, show: bool = True) -> dict[str, list[float]]:
+def fit(
+    keras,
+    model,
+    training: tuple,
+    held_out: tuple,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+    show: bool = True,
+) -> dict[str, list[float]]:
     """Train a LivenessNet in place; returns loss and accuracy after each epoch, by the names of CURVES.
 
     keras: see livenessnet.import_keras. model: a LivenessNet, not compiled. training, held_out: crops, uint8
@@ -28,11 +38,16 @@ def fit(keras, model, training: tuple, held_out: tuple, *, epochs: int, batch_si
     crops, is_real, weights = held_out
     val_data = as_input(crops, size), one_hot(is_real), weights
     model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate), loss="binary_crossentropy", weighted_metrics=["accuracy"],
-        jit_compile=False,      # compiled by XLA, a step of a network of this size takes twice as long
+        optimizer=keras.optimizers.Adam(learning_rate),
+        loss="binary_crossentropy",
+        weighted_metrics=["accuracy"],
+        jit_compile=False,  # compiled by XLA, a step of a network of this size takes twice as long
     )
-    callbacks = [keras.callbacks.EarlyStopping(
-        monitor="val_loss", min_delta=LEAST_GAIN, patience=PATIENCE, restore_best_weights=True)]
+    callbacks = [
+        keras.callbacks.EarlyStopping(
+            monitor="val_loss", min_delta=LEAST_GAIN, patience=PATIENCE, restore_best_weights=True
+        )
+    ]
     if show:
         callbacks.append(progress(keras, epochs))
     return model.fit(train_ds, validation_data=val_data, epochs=epochs, verbose=0, callbacks=callbacks).history

@@ -1,7 +1,7 @@
 """One training and what came of it: the network, where its operating point lies, and how much its word counts.
 
-    trained = learn(examples, train_rows, choice_rows, Schedule())
-    scores, rates = judge(trained, examples, judged_rows)
+trained = learn(examples, train_rows, choice_rows, Schedule())
+scores, rates = judge(trained, examples, judged_rows)
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from training.dataset import LABELS, Examples
 from training.evaluation import Rate
 from training.fitting import as_input, fit
 
-INPUT_SIZE = 32     # side in pixels of the network's input: the original's
+INPUT_SIZE = 32  # side in pixels of the network's input: the original's
 WITNESS, OWN, BOTH = "witness alone", "LivenessNet alone", "both"
 
 
@@ -44,13 +44,15 @@ class Trained:
     history: dict[str, list[float]]
 
 
-def learn(examples: Examples, train_rows: np.ndarray, choice_rows: np.ndarray, schedule: Schedule,
-          show: bool = True) -> Trained:
+def learn(
+    examples: Examples, train_rows: np.ndarray, choice_rows: np.ndarray, schedule: Schedule, show: bool = True
+) -> Trained:
     """Train on some crops, and choose operating point and weight on others. show: tell the progress."""
     keras = import_keras()
     model = LivenessNet.build(width=INPUT_SIZE, height=INPUT_SIZE, depth=3, classes=len(LABELS))
-    parts = [(examples.crops[rows], examples.is_real[rows], examples.weights(rows))
-             for rows in (train_rows, choice_rows)]
+    parts = [
+        (examples.crops[rows], examples.is_real[rows], examples.weights(rows)) for rows in (train_rows, choice_rows)
+    ]
     history = fit(keras, model, *parts, **schedule._asdict(), show=show)
     # What is judged is what the authenticator will run.
     network = in_opencv(export(model))
@@ -80,7 +82,8 @@ def judge(trained: Trained, examples: Examples, rows: np.ndarray) -> tuple[np.nd
         words = {WITNESS: witness, OWN: own, BOTH: fuse(witness, own, trained.weight, examples.reach[rows])}
     rates = {
         name: evaluation.evaluate(
-            probability(log_odds), examples.is_real[rows], examples.recordings[rows], examples.time_s[rows])
+            probability(log_odds), examples.is_real[rows], examples.recordings[rows], examples.time_s[rows]
+        )
         for name, log_odds in words.items()
     }
     return probability(words[BOTH]), rates
@@ -93,8 +96,7 @@ def cross_validate(examples: Examples, folds: list[np.ndarray], schedule: Schedu
     for number, held_rows in enumerate(folds, 1):
         others = np.setdiff1d(every, held_rows)
         # The operating point is not chosen on what is judged by it.
-        train_rows, choice_rows = evaluation.cut_ends(
-            others, examples.recordings, examples.time_s, evaluation.HELD_OUT)
+        train_rows, choice_rows = evaluation.cut_ends(others, examples.recordings, examples.time_s, evaluation.HELD_OUT)
         trained = learn(examples, train_rows, choice_rows, schedule, show=False)
         scores.append(judge(trained, examples, held_rows)[0])
         for name in sorted(set(examples.recordings[held_rows])):
@@ -103,7 +105,8 @@ def cross_validate(examples: Examples, folds: list[np.ndarray], schedule: Schedu
             print(f"  fold {number} of {len(folds)}: {name} {wrong:.3f}", flush=True)
     rows = np.concatenate(folds)
     return evaluation.evaluate(
-        np.concatenate(scores), examples.is_real[rows], examples.recordings[rows], examples.time_s[rows])
+        np.concatenate(scores), examples.is_real[rows], examples.recordings[rows], examples.time_s[rows]
+    )
 
 
 def shares_of_real(network: Callable[[np.ndarray], np.ndarray], crops: np.ndarray) -> np.ndarray:

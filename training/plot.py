@@ -8,8 +8,9 @@ from storage.beside import beside
 from training.evaluation import Rate
 
 
-def plot(path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, rates: dict[str, Rate],
-         meaning: str) -> None:
+def plot(
+    path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, rates: dict[str, Rate], meaning: str
+) -> None:
     """Draw the original's four curves and, beside them, the scores of the held-out crops.
 
     history: see fitting.CURVES. scores: float (N,), p_real. is_real: bool (N,). rates: by name. meaning: what was held
@@ -35,8 +36,12 @@ def plot(path: Path, history: dict, scores: np.ndarray, is_real: np.ndarray, rat
 
 def _draw_curves(axes, history: dict) -> None:
     epochs = np.arange(1, len(history["loss"]) + 1)
-    for name, label in (("loss", "train_loss"), ("val_loss", "val_loss"), ("accuracy", "train_acc"),
-                        ("val_accuracy", "val_acc")):
+    for name, label in (
+        ("loss", "train_loss"),
+        ("val_loss", "val_loss"),
+        ("accuracy", "train_acc"),
+        ("val_accuracy", "val_acc"),
+    ):
         axes.plot(epochs, history[name], label=label, marker="." if len(epochs) < 3 else None)
     axes.set_title("LivenessNet: training loss and accuracy", fontsize=10)
     axes.set(xlabel="epoch", ylabel="loss / accuracy", ylim=(0, None))
@@ -53,6 +58,8 @@ def _draw_spread(axes, scores: np.ndarray, is_real: np.ndarray, rates: dict[str,
     axes.axvline(0.5, color="#333333", linestyle="--", label="operating point")
     words = [f"{name} {rate}" for name, rate in rates.items()]
     axes.set(xlabel="p_real", ylabel="share of the class, %", xlim=(0, 1))
-    axes.set_title(f"Held-out scores: {meaning}, with 95 % intervals\n"
-                   + "   ".join(words[:2]) + "\n" + "   ".join(words[2:]), fontsize=10)
+    axes.set_title(
+        f"Held-out scores: {meaning}, with 95 % intervals\n" + "   ".join(words[:2]) + "\n" + "   ".join(words[2:]),
+        fontsize=10,
+    )
     axes.legend(loc="upper center")

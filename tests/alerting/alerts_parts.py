@@ -29,12 +29,13 @@ def wait_for(condition, limit_s: float = 15.0):
 @contextlib.contextmanager
 def web_server(answer: bytes, status: int = 200, pause_s: float = 0.0):
     """A web server that gives every request the same answer, byte by byte with a pause before each."""
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(status)
             self.end_headers()
             with contextlib.suppress(ConnectionError):
-                for byte in [answer] if not pause_s else [answer[i:i + 1] for i in range(len(answer))]:
+                for byte in [answer] if not pause_s else [answer[i : i + 1] for i in range(len(answer))]:
                     time.sleep(pause_s)
                     self.wfile.write(byte)
 
@@ -56,9 +57,11 @@ def alsa_file_card(folder: Path) -> tuple[Path, Path]:
     """An ALSA configuration whose only card is the null device; what it played is in the second path."""
     played = folder / "played.raw"
     configuration = folder / "asound.conf"
-    configuration.write_text("pcm.null { type null }\nctl.!default { type null }\n"
-                             "pcm.!default { type file slave.pcm null "
-                             f'file "{played}" format "raw" }}\n')
+    configuration.write_text(
+        "pcm.null { type null }\nctl.!default { type null }\n"
+        "pcm.!default { type file slave.pcm null "
+        f'file "{played}" format "raw" }}\n'
+    )
     return configuration, played
 
 
@@ -75,15 +78,23 @@ class LoginManager:
         self.address = f"unix:path={folder / 'bus'}"
         self._log = folder / "logind.log"
         self._environment = os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": self.address}
-        self._processes = [subprocess.Popen(
-            ["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={self.address}"],
-            stderr=subprocess.DEVNULL)]
+        self._processes = [
+            subprocess.Popen(
+                ["dbus-daemon", "--session", "--nofork", "--nopidfile", f"--address={self.address}"],
+                stderr=subprocess.DEVNULL,
+            )
+        ]
         wait_for((folder / "bus").exists)
-        self._processes.append(subprocess.Popen(
-            ["/usr/bin/python3", "-m", "dbusmock", "--system", "--template", "logind", "-l", self._log],
-            env=self._environment, stderr=subprocess.DEVNULL))
-        wait_for(lambda: self._call("AddSession", "string:3", "string:seat0", "uint32:0", "string:root",
-                                    "boolean:true"))
+        self._processes.append(
+            subprocess.Popen(
+                ["/usr/bin/python3", "-m", "dbusmock", "--system", "--template", "logind", "-l", self._log],
+                env=self._environment,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+        wait_for(
+            lambda: self._call("AddSession", "string:3", "string:seat0", "uint32:0", "string:root", "boolean:true")
+        )
 
     @staticmethod
     def loginctl_wrapper(folder: Path) -> Path | None:
@@ -95,33 +106,65 @@ class LoginManager:
             return None
         wrapper = folder / "wrapper" / "loginctl"
         wrapper.parent.mkdir()
-        wrapper.write_text("#!/bin/sh\n"
-                           "exec unshare --mount sh -c 'mount -t tmpfs tmpfs /run && mkdir -p "
-                           f'/run/systemd/system && exec {shutil.which("loginctl")} "$@"\' loginctl "$@"\n')
+        wrapper.write_text(
+            "#!/bin/sh\n"
+            "exec unshare --mount sh -c 'mount -t tmpfs tmpfs /run && mkdir -p "
+            f'/run/systemd/system && exec {shutil.which("loginctl")} "$@"\' loginctl "$@"\n'
+        )
         wrapper.chmod(0o755)
         return wrapper.parent
 
     def answer_lock_with(self, code: str) -> None:
         """What LockSession does, as Python."""
-        assert self._call("AddMethod", "string:org.freedesktop.login1.Manager", "string:LockSession",
-                          "string:s", "string:", f"string:{code}")
+        assert self._call(
+            "AddMethod",
+            "string:org.freedesktop.login1.Manager",
+            "string:LockSession",
+            "string:s",
+            "string:",
+            f"string:{code}",
+        )
 
     def unlock(self) -> None:
         """As the owner does, with a password."""
-        assert subprocess.run(
-            ["dbus-send", f"--bus={self.address}", "--print-reply", "--dest=org.freedesktop.login1",
-             "/org/freedesktop/login1/session/3", "org.freedesktop.DBus.Properties.Set",
-             "string:org.freedesktop.login1.Session", "string:LockedHint", "variant:boolean:false"],
-            stdout=subprocess.DEVNULL).returncode == 0
+        assert (
+            subprocess.run(
+                [
+                    "dbus-send",
+                    f"--bus={self.address}",
+                    "--print-reply",
+                    "--dest=org.freedesktop.login1",
+                    "/org/freedesktop/login1/session/3",
+                    "org.freedesktop.DBus.Properties.Set",
+                    "string:org.freedesktop.login1.Session",
+                    "string:LockedHint",
+                    "variant:boolean:false",
+                ],
+                stdout=subprocess.DEVNULL,
+            ).returncode
+            == 0
+        )
 
     def calls(self) -> str:
         return self._log.read_text()
 
     def _call(self, method: str, *arguments: str) -> bool:
-        return subprocess.run(
-            ["dbus-send", f"--bus={self.address}", "--print-reply", "--dest=org.freedesktop.login1",
-             "/org/freedesktop/login1", f"org.freedesktop.DBus.Mock.{method}", *arguments],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+        return (
+            subprocess.run(
+                [
+                    "dbus-send",
+                    f"--bus={self.address}",
+                    "--print-reply",
+                    "--dest=org.freedesktop.login1",
+                    "/org/freedesktop/login1",
+                    f"org.freedesktop.DBus.Mock.{method}",
+                    *arguments,
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            ).returncode
+            == 0
+        )
 
     def close(self) -> None:
         for process in reversed(self._processes):
@@ -131,8 +174,11 @@ class LoginManager:
 
 def missing_for_lock() -> str:
     """The Debian packages without which LoginManager cannot run, "" when all are there."""
-    missing = [package for program, package in (("loginctl", "systemd"), ("dbus-daemon", "dbus"),
-                                                ("dbus-send", "dbus")) if not shutil.which(program)]
+    missing = [
+        package
+        for program, package in (("loginctl", "systemd"), ("dbus-daemon", "dbus"), ("dbus-send", "dbus"))
+        if not shutil.which(program)
+    ]
     python = shutil.which("python3", path="/usr/bin")
     if not python or subprocess.run([python, "-c", "import dbusmock"], stderr=subprocess.DEVNULL).returncode:
         missing.append("python3-dbusmock")
@@ -159,8 +205,9 @@ def read_record(folder: Path) -> dict:
 def quiet_guard(tmp_path):
     """An Alerts object with neither sound nor network, whose lock is a file called `locked`."""
     path = tmp_path / "alerts.toml"
-    path.write_text(f'[voice]\nenabled = false\n[location]\nurl = ""\n'
-                    f'[lock]\ncommand = ["touch", "{tmp_path / "locked"}"]\n')
+    path.write_text(
+        f'[voice]\nenabled = false\n[location]\nurl = ""\n[lock]\ncommand = ["touch", "{tmp_path / "locked"}"]\n'
+    )
     guard = alerts.Alerts(alerts.load_settings(path), incidents=tmp_path / "incidents")
     yield guard
     guard.close()

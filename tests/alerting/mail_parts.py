@@ -29,18 +29,25 @@ def make_certificate(folder: Path) -> Path:
     """A self-signed certificate for localhost and its key, in one PEM file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    certificate = (x509.CertificateBuilder().subject_name(name).issuer_name(name)
-                   .public_key(key.public_key()).serial_number(x509.random_serial_number())
-                   .not_valid_before(now - datetime.timedelta(days=1))
-                   .not_valid_after(now + datetime.timedelta(days=1))
-                   .add_extension(x509.SubjectAlternativeName(names), critical=False)
-                   .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-                   .sign(key, hashes.SHA256()))
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
     path = folder / "server.pem"
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    path.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
     return path
 
 
@@ -61,16 +68,23 @@ class MailServer(Controller):
     credentials: what it takes. mechanism: the only way to log in that it offers. utf8: whether it takes SMTPUTF8.
     """
 
-    def __init__(self, certificate: Path, security: str = "tls", offer_starttls: bool = True,
-                 credentials: tuple[str, str] = (USERNAME, PASSWORD), mechanism: str = "", utf8: bool = False):
+    def __init__(
+        self,
+        certificate: Path,
+        security: str = "tls",
+        offer_starttls: bool = True,
+        credentials: tuple[str, str] = (USERNAME, PASSWORD),
+        mechanism: str = "",
+        utf8: bool = False,
+    ):
         self.behaviour = "accept"
-        self.names: list[str] = []          # what clients called themselves
+        self.names: list[str] = []  # what clients called themselves
         self._credentials = tuple(text.encode() for text in credentials)
         self._excluded = {"PLAIN", "LOGIN", "CRAM-MD5"} - {mechanism} if mechanism else None
         self._utf8 = utf8
-        self.accepted: list = []            # EmailMessage objects
+        self.accepted: list = []  # EmailMessage objects
         self.logins = 0
-        self.attempts: list[float] = []     # time.monotonic() of each mail begun
+        self.attempts: list[float] = []  # time.monotonic() of each mail begun
         self.data_seen = threading.Event()
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._tls.load_cert_chain(certificate)
@@ -79,12 +93,19 @@ class MailServer(Controller):
         super().__init__(self, hostname="127.0.0.1", port=0, **options)
 
     def factory(self):
-        return _Protocol(self, tls_context=self._tls if self._starttls else None, auth_required=True,
-                         require_starttls=self._starttls, auth_require_tls=self._starttls,
-                         authenticator=self._authenticate, auth_exclude_mechanism=self._excluded,
-                         enable_SMTPUTF8=self._utf8, hostname="localhost")
+        return _Protocol(
+            self,
+            tls_context=self._tls if self._starttls else None,
+            auth_required=True,
+            require_starttls=self._starttls,
+            auth_require_tls=self._starttls,
+            authenticator=self._authenticate,
+            auth_exclude_mechanism=self._excluded,
+            enable_SMTPUTF8=self._utf8,
+            hostname="localhost",
+        )
 
-    def _trigger_server(self):              # the base class connects to a port it must be told
+    def _trigger_server(self):  # the base class connects to a port it must be told
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()
 
@@ -129,11 +150,12 @@ class MailServer(Controller):
         return "250 OK"
 
 
-def mail_settings(server: MailServer, certificate: Path, folder: Path, security: str = "tls",
-                  extra: str = "") -> Path:
+def mail_settings(server: MailServer, certificate: Path, folder: Path, security: str = "tls", extra: str = "") -> Path:
     """alerts.toml for `server`, with no voice, no look-up and a lock command that only tells."""
     path = folder / "alerts.toml"
-    path.write_text(encoding="utf-8", data=f"""
+    path.write_text(
+        encoding="utf-8",
+        data=f"""
 [email]
 host = "127.0.0.1"
 port = {server.port}
@@ -148,8 +170,9 @@ enabled = false
 [location]
 url = ""
 [lock]
-command = ["touch", "{folder / 'locked'}"]
-{extra}""")
+command = ["touch", "{folder / "locked"}"]
+{extra}""",
+    )
     return path
 
 

@@ -28,8 +28,13 @@ def desk(tmp_path):
     server.start()
     login = LoginManager(tmp_path)
     wrapper = login.loginctl_wrapper(tmp_path)
-    env = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": login.address, "XDG_SESSION_ID": "3", "XDG_SESSION_TYPE": "x11",
-           "LIVENESS_SMTP_PASSWORD": PASSWORD}
+    env = {
+        **os.environ,
+        "DBUS_SYSTEM_BUS_ADDRESS": login.address,
+        "XDG_SESSION_ID": "3",
+        "XDG_SESSION_TYPE": "x11",
+        "LIVENESS_SMTP_PASSWORD": PASSWORD,
+    }
     if wrapper:
         env["PATH"] = f"{wrapper}{os.pathsep}{env['PATH']}"
     with web_server(json.dumps(PLACE).encode()) as url:
@@ -43,11 +48,24 @@ def desk(tmp_path):
 
 def test_an_armed_replay_locks_the_session_and_mails_the_owner(desk, run, trained, sample, tmp_path):
     server, login, env = desk
-    login.answer_lock_with('objects["/org/freedesktop/login1/session/" + args[0]].UpdateProperties('
-                           '"org.freedesktop.login1.Session", {"LockedHint": dbus.Boolean(True)})')
-    done = run("liveness_main.py", "--model", trained.model, "--le", trained.le, "--detector",
-               WEIGHTS, "--source", sample.fake,
-               "--no-display", "--arm", env=env)
+    login.answer_lock_with(
+        'objects["/org/freedesktop/login1/session/" + args[0]].UpdateProperties('
+        '"org.freedesktop.login1.Session", {"LockedHint": dbus.Boolean(True)})'
+    )
+    done = run(
+        "liveness_main.py",
+        "--model",
+        trained.model,
+        "--le",
+        trained.le,
+        "--detector",
+        WEIGHTS,
+        "--source",
+        sample.fake,
+        "--no-display",
+        "--arm",
+        env=env,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
     (folder,) = (path for path in (tmp_path / "incidents").iterdir() if path.is_dir())
@@ -76,9 +94,19 @@ def test_an_armed_replay_locks_the_session_and_mails_the_owner(desk, run, traine
 
 def test_the_same_replay_unarmed_does_nothing_of_it(desk, run, trained, sample, tmp_path):
     server, login, env = desk
-    done = run("liveness_main.py", "--model", trained.model, "--le", trained.le, "--detector",
-               WEIGHTS, "--source", sample.fake,
-               "--no-display", env=env)
+    done = run(
+        "liveness_main.py",
+        "--model",
+        trained.model,
+        "--le",
+        trained.le,
+        "--detector",
+        WEIGHTS,
+        "--source",
+        sample.fake,
+        "--no-display",
+        env=env,
+    )
     assert done.returncode == 0
     (folder,) = (tmp_path / "incidents").iterdir()
     assert json.loads((folder / "incident.json").read_text())["rehearsal"] is True

@@ -5,13 +5,20 @@ import pytest
 import alerts
 
 
-@pytest.mark.parametrize("content", [
-    b"a = " + b"[" * 3000, b"[email]\nport = " + b"9" * 5000,
-    b'[email]\nhost = "h"\nsender = "a@b"\nrecipient = "a@b"\nca_file = "~nobody-knows/x"',
-    b'[email]\nhost = "h"\nsender = "a@b"\nrecipient = "a@b"\nca_file = "' + b"x" * 5000 + b'"',
-    b'[lock]\ncommand = ["a\\u0000b"]', b"#" * 70000,
-    b"\xff\xfe[\0", b'[alarm]\nseconds = nan', b'"\\ud800" = 1',
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a = " + b"[" * 3000,
+        b"[email]\nport = " + b"9" * 5000,
+        b'[email]\nhost = "h"\nsender = "a@b"\nrecipient = "a@b"\nca_file = "~nobody-knows/x"',
+        b'[email]\nhost = "h"\nsender = "a@b"\nrecipient = "a@b"\nca_file = "' + b"x" * 5000 + b'"',
+        b'[lock]\ncommand = ["a\\u0000b"]',
+        b"#" * 70000,
+        b"\xff\xfe[\0",
+        b"[alarm]\nseconds = nan",
+        b'"\\ud800" = 1',
+    ],
+)
 def test_settings_that_trip_up_the_parser_are_refused_in_one_line(tmp_path, content):
     path = tmp_path / "alerts.toml"
     path.write_bytes(content)

@@ -19,8 +19,10 @@ from mail_parts import (  # noqa: F401
 from alerting.settings import PASSWORD_VARIABLE
 
 # aiosmtpd overlooks that its connection is encrypted from the first byte.
-pytestmark = [pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),
-              pytest.mark.usefixtures("password")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),
+    pytest.mark.usefixtures("password"),
+]
 
 
 @pytest.mark.parametrize("security", ["tls", "starttls"])
@@ -83,6 +85,7 @@ def test_acceptance_counts_even_when_the_server_hangs_up_on_goodbye(server, cert
 def test_no_password_anywhere_says_where_to_put_it(server, certificate, tmp_path, guards, monkeypatch):
     import keyring
     import keyring.backends.null
+
     monkeypatch.delenv(PASSWORD_VARIABLE)
     monkeypatch.setattr(keyring.core, "_keyring_backend", keyring.backends.null.Keyring())
     guard = guards(mail_settings(server, certificate, tmp_path), tmp_path / "incidents")
@@ -111,8 +114,7 @@ def test_password_comes_from_the_keyring(server, certificate, tmp_path, guards, 
     wait_for(lambda: "owner notified" in guard.status)
 
 
-def test_password_stands_nowhere_even_when_the_server_echoes_it(server, certificate, tmp_path, guards,
-                                                                caplog):
+def test_password_stands_nowhere_even_when_the_server_echoes_it(server, certificate, tmp_path, guards, caplog):
     server.behaviour = "echo password"
     caplog.set_level("DEBUG")
     guard = guards(mail_settings(server, certificate, tmp_path), tmp_path / "incidents")

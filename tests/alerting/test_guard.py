@@ -54,17 +54,20 @@ def test_only_the_owner_can_look_into_incidents(guard, tmp_path):
 def test_incident_is_on_disk_before_the_lock(tmp_path):
     path = tmp_path / "alerts.toml"
     root = tmp_path / "incidents"
-    path.write_text(f'[voice]\nenabled = false\n[location]\nurl = ""\n[lock]\n'
-                    f'command = ["sh", "-c", "(ls {root}/*/; echo ran) >> {tmp_path}/seen"]\n')
+    path.write_text(
+        f'[voice]\nenabled = false\n[location]\nurl = ""\n[lock]\n'
+        f'command = ["sh", "-c", "(ls {root}/*/; echo ran) >> {tmp_path}/seen"]\n'
+    )
     guard = alerts.Alerts(alerts.load_settings(path), incidents=root)
     guard.unauthorized(picture(), [picture(1)], 0.1, "0")
-    guard.close(0)      # even without patience: a gate that runs once must have both
+    guard.close(0)  # even without patience: a gate that runs once must have both
     assert (tmp_path / "seen").read_text().split() == ["incident.json", "snapshot.jpg", "ran"]
 
 
 def test_cooldown_makes_one_incident_of_many_verdicts(tmp_path):
-    settings = alerts.Settings(voice=alerts.VoiceSettings(False), location=alerts.LocationSettings(""),
-                               incidents=alerts.IncidentsSettings(0.5))
+    settings = alerts.Settings(
+        voice=alerts.VoiceSettings(False), location=alerts.LocationSettings(""), incidents=alerts.IncidentsSettings(0.5)
+    )
     guard = alerts.Alerts(settings, incidents=tmp_path, lock=False)
     assert [guard.unauthorized(picture(), [], 0.1, "0") for _ in range(3)] == [True, False, False]
     time.sleep(0.6)
@@ -79,8 +82,10 @@ def test_rehearsal_is_marked_and_does_nothing_else(tmp_path, monkeypatch):
     with web_server(b"{}") as url:
         settings = alerts.Settings(
             email=alerts.EmailSettings("127.0.0.1", 1, sender="a@b.c", recipient="a@b.c"),
-            location=alerts.LocationSettings(url), voice=alerts.VoiceSettings(False),
-            alarm=alerts.AlarmSettings(True))
+            location=alerts.LocationSettings(url),
+            voice=alerts.VoiceSettings(False),
+            alarm=alerts.AlarmSettings(True),
+        )
         guard = alerts.Alerts(settings, incidents=tmp_path, rehearsal=True)
         guard.unauthorized(picture(), [picture(1)], 0.1, "fake.mp4")
         wait_for(lambda: guard.status == "rehearsal, nothing locked or mailed")
@@ -88,7 +93,11 @@ def test_rehearsal_is_marked_and_does_nothing_else(tmp_path, monkeypatch):
     record = read_record(only_incident(tmp_path))
     assert record["rehearsal"] is True
     assert {name: action["state"] for name, action in record["actions"].items()} == {
-        "lock": "rehearsal", "alarm": "rehearsal", "mail": "rehearsal", "voice": "off"}
+        "lock": "rehearsal",
+        "alarm": "rehearsal",
+        "mail": "rehearsal",
+        "voice": "off",
+    }
     assert record["location"] == {"unknown": "not looked up"}
 
 
@@ -100,14 +109,17 @@ def test_failed_lock_is_loud(tmp_path, monkeypatch, caplog):
     guard.close()
     assert guard.status == "LOCK FAILED, snapshot kept"
     assert read_record(only_incident(tmp_path))["actions"]["lock"]["reason"] == "why"
-    assert any(record.levelno == logging.CRITICAL and "LOCK FAILED" in record.getMessage()
-               for record in caplog.records)
+    assert any(record.levelno == logging.CRITICAL and "LOCK FAILED" in record.getMessage() for record in caplog.records)
 
 
-@pytest.mark.parametrize("outcome, told", [
-    (lock.Lock("confirmed", "x"), "workstation locked, snapshot kept"),
-    (lock.Lock("accepted", "x"), "lock requested, snapshot kept"),
-    (lock.Lock("unconfirmed", "x"), "LOCK NOT CONFIRMED, snapshot kept")])
+@pytest.mark.parametrize(
+    "outcome, told",
+    [
+        (lock.Lock("confirmed", "x"), "workstation locked, snapshot kept"),
+        (lock.Lock("accepted", "x"), "lock requested, snapshot kept"),
+        (lock.Lock("unconfirmed", "x"), "LOCK NOT CONFIRMED, snapshot kept"),
+    ],
+)
 def test_the_banner_claims_a_locked_workstation_only_where_the_system_says_so(tmp_path, monkeypatch, outcome, told):
     monkeypatch.setattr(lock, "lock_workstation", lambda command: outcome)
     settings = alerts.Settings(voice=alerts.VoiceSettings(False), location=alerts.LocationSettings(""))
@@ -119,9 +131,12 @@ def test_the_banner_claims_a_locked_workstation_only_where_the_system_says_so(tm
 
 
 def test_the_banner_never_tells_of_one_incident_what_was_done_about_another(tmp_path):
-    settings = alerts.Settings(voice=alerts.VoiceSettings(False), location=alerts.LocationSettings(""),
-                               lock=alerts.LockSettings(command=["sleep", "0.5"]),
-                               incidents=alerts.IncidentsSettings(0))
+    settings = alerts.Settings(
+        voice=alerts.VoiceSettings(False),
+        location=alerts.LocationSettings(""),
+        lock=alerts.LockSettings(command=["sleep", "0.5"]),
+        incidents=alerts.IncidentsSettings(0),
+    )
     guard = alerts.Alerts(settings, incidents=tmp_path)
     for _ in range(2):
         guard.unauthorized(picture(), [], 0.1, "0")
@@ -156,8 +171,7 @@ def test_callers_thread_never_waits(guard, tmp_path):
 def test_verdicts_are_spoken_and_recorded(tmp_path, monkeypatch):
     configuration, played = alsa_file_card(tmp_path)
     monkeypatch.setenv("ALSA_CONFIG_PATH", str(configuration))
-    settings = alerts.Settings(location=alerts.LocationSettings(""),
-                               alarm=alerts.AlarmSettings(True, "", 0.5))
+    settings = alerts.Settings(location=alerts.LocationSettings(""), alarm=alerts.AlarmSettings(True, "", 0.5))
     try:
         sound.speak("Hello.")
         sound.sound_alarm("", 0.25)

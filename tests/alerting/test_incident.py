@@ -105,7 +105,7 @@ def test_what_an_action_says_of_itself_need_not_be_text(tmp_path):
     case = incident.create(tmp_path, picture(), 0.1, "0", False, actions)
     case.update("lock", state="accepted", how="caf\udce9")
     assert read_record(case.folder)["actions"]["lock"] == {"state": "accepted", "how": "caf\udce9"}
-    case.update("lock", reason=b"bytes")        # no JSON: told, not raised
+    case.update("lock", reason=b"bytes")  # no JSON: told, not raised
     assert case.record["actions"]["lock"]["reason"] == b"bytes"
 
 
@@ -147,8 +147,9 @@ def test_names_that_the_system_refuses_are_unknown(guard, tmp_path, monkeypatch)
     assert (tmp_path / "locked").exists()
 
 
-@pytest.mark.parametrize("frame", [np.empty((0, 0, 3), np.uint8), np.zeros((8, 8, 5), np.uint8),
-                                   np.zeros((8, 70000, 3), np.uint8), None])
+@pytest.mark.parametrize(
+    "frame", [np.empty((0, 0, 3), np.uint8), np.zeros((8, 8, 5), np.uint8), np.zeros((8, 70000, 3), np.uint8), None]
+)
 def test_picture_that_cannot_be_kept_costs_nothing_but_itself(guard, tmp_path, frame, caplog):
     guard.unauthorized(frame, [frame], 0.1, "0")
     wait_for(lambda: guard.status == "lock requested, snapshot kept")
@@ -183,12 +184,22 @@ os._exit(0 if status == "INCIDENT NOT SAVED, lock requested" else 1)
     assert (tmp_path / "locked").exists()
 
 
-@pytest.mark.parametrize("source, kept", [
-    ("rtsp://admin:pa/ssw0rd@127.0.0.1:9/x", "rtsp://…"), ("rtsp://admin:p@ss@nvr:554/x", "rtsp://nvr:554"),
-    ("rtsp://nvr/user=admin&password=ssw0rd&channel=1", "rtsp://nvr"), ("http://nvr/x?pwd=ssw0rd", "http://nvr"),
-    ("http://nvr?pwd=p@ssw0rd", "http://…"), ("rtsp://admin:pa?ssw0rd@nvr/x", "rtsp://…"),
-    ("rtsp://admin:pa#ssw0rd@nvr/x", "rtsp://…"), ("rtsp://nvr/admin/ssw0rd/1", "rtsp://nvr"),
-    ("file:///videos/a@b.mp4", "file:///videos/a@b.mp4"), ("videos/a@b.mp4", "videos/a@b.mp4"), ("0", "0")])
+@pytest.mark.parametrize(
+    "source, kept",
+    [
+        ("rtsp://admin:pa/ssw0rd@127.0.0.1:9/x", "rtsp://…"),
+        ("rtsp://admin:p@ss@nvr:554/x", "rtsp://nvr:554"),
+        ("rtsp://nvr/user=admin&password=ssw0rd&channel=1", "rtsp://nvr"),
+        ("http://nvr/x?pwd=ssw0rd", "http://nvr"),
+        ("http://nvr?pwd=p@ssw0rd", "http://…"),
+        ("rtsp://admin:pa?ssw0rd@nvr/x", "rtsp://…"),
+        ("rtsp://admin:pa#ssw0rd@nvr/x", "rtsp://…"),
+        ("rtsp://nvr/admin/ssw0rd/1", "rtsp://nvr"),
+        ("file:///videos/a@b.mp4", "file:///videos/a@b.mp4"),
+        ("videos/a@b.mp4", "videos/a@b.mp4"),
+        ("0", "0"),
+    ],
+)
 def test_password_of_a_camera_is_not_kept(tmp_path, source, kept):
     settings = alerts.Settings(voice=alerts.VoiceSettings(False), location=alerts.LocationSettings(""))
     guard = alerts.Alerts(settings, incidents=tmp_path, lock=False)
@@ -201,8 +212,12 @@ def test_password_of_a_camera_is_not_kept(tmp_path, source, kept):
 def test_incident_that_somebody_has_spoilt_keeps_no_other_from_being_mailed(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv(PASSWORD_VARIABLE, PASSWORD)
     root = tmp_path / "incidents"
-    waiting = {"lock": {"state": "off"}, "voice": {"state": "off"}, "alarm": {"state": "off"},
-               "mail": {"state": "waiting"}}
+    waiting = {
+        "lock": {"state": "off"},
+        "voice": {"state": "off"},
+        "alarm": {"state": "off"},
+        "mail": {"state": "waiting"},
+    }
     for _ in range(6):
         incident.create(root, picture(), 0.1, "0", False, waiting).release()
     folders = sorted(root.glob("[0-9]*"))

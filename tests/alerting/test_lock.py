@@ -37,7 +37,7 @@ def desktop_locker(tmp_path, monkeypatch):
     """A desktop's locker that tells when it ran."""
     path = tmp_path / "bin" / "test-locker"
     path.parent.mkdir()
-    path.write_text(f"#!/bin/sh\necho \"$@\" >> {tmp_path}/locker-ran\n")
+    path.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/locker-ran\n')
     path.chmod(0o755)
     monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
     return tmp_path / "locker-ran"
@@ -46,8 +46,10 @@ def desktop_locker(tmp_path, monkeypatch):
 @linux
 @needs_logind
 def test_linux_locks_the_callers_session_and_sees_it_locked(login_manager):
-    login_manager.answer_lock_with('objects["/org/freedesktop/login1/session/" + args[0]].UpdateProperties('
-                                   '"org.freedesktop.login1.Session", {"LockedHint": dbus.Boolean(True)})')
+    login_manager.answer_lock_with(
+        'objects["/org/freedesktop/login1/session/" + args[0]].UpdateProperties('
+        '"org.freedesktop.login1.Session", {"LockedHint": dbus.Boolean(True)})'
+    )
     done = lock.lock_workstation([])
     assert done == lock.Lock("accepted", "loginctl lock-session 3")
     assert 'LockSession "3"' in login_manager.calls()
@@ -59,8 +61,10 @@ def test_linux_locks_the_callers_session_and_sees_it_locked(login_manager):
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 def test_a_screen_that_stays_locked_is_mailed_about_once(login_manager, tmp_path, monkeypatch):
     """Incidents are kept all the same, ever more rarely; after an unlock there is a mail again."""
-    login_manager.answer_lock_with('objects["/org/freedesktop/login1/session/" + args[0]].UpdateProperties('
-                                   '"org.freedesktop.login1.Session", {"LockedHint": dbus.Boolean(True)})')
+    login_manager.answer_lock_with(
+        'objects["/org/freedesktop/login1/session/" + args[0]].UpdateProperties('
+        '"org.freedesktop.login1.Session", {"LockedHint": dbus.Boolean(True)})'
+    )
     certificate = make_certificate(tmp_path)
     server = MailServer(certificate, "tls")
     server.start()
@@ -85,7 +89,7 @@ def test_a_screen_that_stays_locked_is_mailed_about_once(login_manager, tmp_path
         assert mail["state"] == "off" and "locked" in mail["reason"]
         assert not guard.ready, "the pause has not grown"
         wait_for(lambda: guard.ready)
-        guard.authorized(0.9)       # somebody else since: what comes now is news, locked or not
+        guard.authorized(0.9)  # somebody else since: what comes now is news, locked or not
         assert another_incident()["state"] == "sent"
         assert guard.ready
         assert another_incident()["state"] == "off"
@@ -100,8 +104,7 @@ def test_a_screen_that_stays_locked_is_mailed_about_once(login_manager, tmp_path
 
 @linux
 @needs_logind
-def test_lock_signal_nobody_heeds_falls_back_to_the_desktops_locker(login_manager, desktop_locker,
-                                                                    monkeypatch):
+def test_lock_signal_nobody_heeds_falls_back_to_the_desktops_locker(login_manager, desktop_locker, monkeypatch):
     monkeypatch.setattr(lock, "CONFIRM_S", 0.3)
     done = lock.confirm_lock(lock.lock_workstation([]))
     assert done == lock.Lock("accepted", "test-locker --now")
@@ -119,8 +122,9 @@ def test_lock_signal_nobody_heeds_and_no_locker_is_not_called_locked(login_manag
 @linux
 @needs_logind
 def test_refused_lock_fails_with_the_reason(login_manager):
-    login_manager.answer_lock_with('raise dbus.exceptions.DBusException("no", '
-                                   'name="org.freedesktop.DBus.Error.AccessDenied")')
+    login_manager.answer_lock_with(
+        'raise dbus.exceptions.DBusException("no", name="org.freedesktop.DBus.Error.AccessDenied")'
+    )
     done = lock.lock_workstation([])
     assert done.state == "failed"
     assert "loginctl: ended with status 1 (" in done.reason and "set command in [lock]" in done.reason
@@ -177,8 +181,9 @@ def test_macos_calls_the_login_framework_and_behind_it_the_display_sleep(monkeyp
     calls = []
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(lock, "run", lambda command: calls.append(command) or "")
-    monkeypatch.setattr(ctypes, "CDLL", lambda path: calls.append(path) or SimpleNamespace(
-        SACLockScreenImmediate=lambda: 0))
+    monkeypatch.setattr(
+        ctypes, "CDLL", lambda path: calls.append(path) or SimpleNamespace(SACLockScreenImmediate=lambda: 0)
+    )
     assert lock.lock_workstation([]) == lock.Lock("accepted", "SACLockScreenImmediate")
     assert calls == [lock.MACOS_LOGIN_FRAMEWORK]
 
@@ -201,8 +206,14 @@ def test_windows_is_asked_whether_the_session_is_locked(monkeypatch, flags, lock
         return 1
 
     monkeypatch.setattr(sys, "platform", "win32")
-    monkeypatch.setattr(ctypes, "WinDLL", lambda name: SimpleNamespace(
-        WTSQuerySessionInformationW=query, WTSFreeMemory=lambda pointer: freed.append(pointer[4])), raising=False)
+    monkeypatch.setattr(
+        ctypes,
+        "WinDLL",
+        lambda name: SimpleNamespace(
+            WTSQuerySessionInformationW=query, WTSFreeMemory=lambda pointer: freed.append(pointer[4])
+        ),
+        raising=False,
+    )
     monkeypatch.setattr(lock, "CONFIRM_S", 0.2)
     assert lock.screen_locked() is locked and freed == [flags]
     done = lock.Lock("accepted", "LockWorkStation")
@@ -210,8 +221,9 @@ def test_windows_is_asked_whether_the_session_is_locked(monkeypatch, flags, lock
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="programs there are no shell scripts")
-@pytest.mark.parametrize("line, locked", [
-    ('"CGSSessionScreenIsLocked"=Yes,', True), ('"kCGSSessionUserID"=501', False)])
+@pytest.mark.parametrize(
+    "line, locked", [('"CGSSessionScreenIsLocked"=Yes,', True), ('"kCGSSessionUserID"=501', False)]
+)
 def test_macos_is_asked_whether_the_session_is_locked(monkeypatch, tmp_path, line, locked):
     script = tmp_path / "ioreg"
     script.write_text(f"#!/bin/sh\necho '    \"IOConsoleUsers\" = ({{{line}}})' $1 $2 $3\n")

@@ -28,6 +28,7 @@ def programs(tmp_path, monkeypatch):
     def install(name: str, script: str) -> None:
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
+
     return install
 
 
@@ -45,10 +46,11 @@ def test_loginctl_that_names_no_session_is_asked_to_lock_the_callers_own(program
 def test_bytes_that_are_no_text_lead_to_the_next_way_of_locking(programs, tmp_path, status, how):
     programs("loginctl", f"printf 'caf\\351\\n'; printf 'caf\\351\\n' >&2; exit {status}")
     programs("test-locker", f"touch {tmp_path}/locked")
-    settings = alerts.Settings(voice=alerts.VoiceSettings(False), location=alerts.LocationSettings(""),
-                               incidents=alerts.IncidentsSettings(0))
+    settings = alerts.Settings(
+        voice=alerts.VoiceSettings(False), location=alerts.LocationSettings(""), incidents=alerts.IncidentsSettings(0)
+    )
     guard = alerts.Alerts(settings, incidents=tmp_path / "incidents")
-    for _ in range(2):      # the second time the system is asked first whether the screen is locked
+    for _ in range(2):  # the second time the system is asked first whether the screen is locked
         assert guard.unauthorized(picture(), [], 0.1, "0")
         wait_for((tmp_path / "locked").exists)
         (tmp_path / "locked").unlink()

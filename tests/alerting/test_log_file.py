@@ -43,7 +43,6 @@ def test_a_file_that_cannot_be_opened_is_told_once(tmp_path, capfd):
     assert str(tmp_path) in line and "going on without a log" in line
 
 
-
 def test_names_that_are_not_text_are_logged_as_escapes(tmp_path):
     with log_to(tmp_path / "a.log"):
         log.info("watching %s", "caf\udce9.mp4")
@@ -60,7 +59,7 @@ def test_line_that_cannot_be_put_into_words_stops_neither_caller_nor_log(tmp_pat
     closed = io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)
-    monkeypatch.setattr(log, "handlers", [])    # pytest's own
+    monkeypatch.setattr(log, "handlers", [])  # pytest's own
     with log_to(tmp_path / "a.log"):
         log.info("%s", Unspeakable())
         log.info("going on")
@@ -76,11 +75,11 @@ def test_disk_problem_that_cannot_be_told_either_stops_nothing(tmp_path, monkeyp
     if stream == "closed":
         stderr.close()
     monkeypatch.setattr(sys, "stderr", stderr)
-    with log_to(tmp_path):      # a folder
+    with log_to(tmp_path):  # a folder
         log.info("line")
     monkeypatch.setattr(log_file, "SIZE", 10)
     with log_to(tmp_path / "a.log"):
-        (tmp_path / "a.log.1").mkdir()      # rotating fails from now on
+        (tmp_path / "a.log.1").mkdir()  # rotating fails from now on
         (tmp_path / "a.log.1" / "x").touch()
         for _ in range(3):
             log.info("x" * 100)

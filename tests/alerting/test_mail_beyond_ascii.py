@@ -36,9 +36,19 @@ def running(server):
 
 
 def settings_for(server, certificate, **changes) -> alerts.EmailSettings:
-    return alerts.EmailSettings(**{"host": "127.0.0.1", "port": server.port, "security": "tls", "username": USERNAME,
-                                   "sender": USERNAME, "recipient": USERNAME, "ca_file": str(certificate),
-                                   "timeout_s": 2} | changes)
+    return alerts.EmailSettings(
+        **{
+            "host": "127.0.0.1",
+            "port": server.port,
+            "security": "tls",
+            "username": USERNAME,
+            "sender": USERNAME,
+            "recipient": USERNAME,
+            "ca_file": str(certificate),
+            "timeout_s": 2,
+        }
+        | changes
+    )
 
 
 def sample_mail(settings):
@@ -47,8 +57,9 @@ def sample_mail(settings):
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5"])
-@pytest.mark.parametrize("username, secret", [
-    ("owner@example.com", "pässwörd"), ("jörg", "correct"), ("владелец", "日本語")])
+@pytest.mark.parametrize(
+    "username, secret", [("owner@example.com", "pässwörd"), ("jörg", "correct"), ("владелец", "日本語")]
+)
 def test_login_beyond_ascii(certificate, mechanism, username, secret):
     with running(MailServer(certificate, credentials=(username, secret), mechanism=mechanism)) as server:
         settings = settings_for(server, certificate, username=username)
@@ -90,7 +101,7 @@ def test_computer_name_beyond_ascii_keeps_no_mail_from_leaving(certificate, tmp_
         guard.unauthorized(picture(), [], 0.1, "0")
         wait_for(lambda: "owner notified" in guard.status)
         (mail,) = server.accepted
-        assert mail["Subject"] == f"Unauthorized face at {host.replace(chr(0xdce9), '')}".strip()
+        assert mail["Subject"] == f"Unauthorized face at {host.replace(chr(0xDCE9), '')}".strip()
         assert server.names[0].startswith("[") and server.names[0].isascii()
 
 
@@ -118,8 +129,10 @@ def test_mail_address_beyond_ascii_needs_a_server_that_takes_it(certificate, utf
 
 def test_domains_beyond_ascii_are_those_of_the_name_system(certificate, tmp_path):
     path = tmp_path / "alerts.toml"
-    path.write_text('[email]\nhost = "smtp.straße.example"\nsender = "Bücher <me@bücher.example>"\n'
-                    'recipient = "me@日本.example"\n', "utf-8")
+    path.write_text(
+        '[email]\nhost = "smtp.straße.example"\nsender = "Bücher <me@bücher.example>"\nrecipient = "me@日本.example"\n',
+        "utf-8",
+    )
     email = alerts.load_settings(path).email
     assert email.host == "smtp.xn--strae-oqa.example"
     assert email.sender == "Bücher <me@xn--bcher-kva.example>" and email.recipient == "me@xn--wgv71a.example"
@@ -129,13 +142,19 @@ def test_domains_beyond_ascii_are_those_of_the_name_system(certificate, tmp_path
         assert len(server.accepted) == 1
 
 
-@pytest.mark.parametrize("changes, told", [
-    ({"host": "smtp..example.com"}, "host, addresses"), ({"host": "x" * 70 + ".example"}, "host, addresses"),
-    ({"ca_file": __file__}, "no certificates can be read"),
-    ({"ca_file": "/nowhere.pem"}, "no certificates can be read")])
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"host": "smtp..example.com"}, "host, addresses"),
+        ({"host": "x" * 70 + ".example"}, "host, addresses"),
+        ({"ca_file": __file__}, "no certificates can be read"),
+        ({"ca_file": "/nowhere.pem"}, "no certificates can be read"),
+    ],
+)
 def test_what_no_time_will_cure_is_refused(certificate, changes, told):
-    settings = alerts.EmailSettings(**{"host": "127.0.0.1", "port": 1, "username": "ü", "sender": USERNAME,
-                                       "recipient": USERNAME} | changes)
+    settings = alerts.EmailSettings(
+        **{"host": "127.0.0.1", "port": 1, "username": "ü", "sender": USERNAME, "recipient": USERNAME} | changes
+    )
     with pytest.raises(MailRefused, match=told):
         send(settings, sample_mail(settings), "correct")
 
@@ -144,6 +163,7 @@ def test_what_no_time_will_cure_is_refused(certificate, changes, told):
 def test_server_that_turns_us_away_at_the_door_is_believed(code, kind):
     """554: for good, 421: for now (RFC 5321, 4.2.1)."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+
         def answer():
             connection, _ = listener.accept()
             with connection:
@@ -151,8 +171,9 @@ def test_server_that_turns_us_away_at_the_door_is_believed(code, kind):
                 connection.recv(100)
 
         threading.Thread(target=answer, daemon=True).start()
-        settings = alerts.EmailSettings("127.0.0.1", listener.getsockname()[1], "starttls", sender=USERNAME,
-                                        recipient=USERNAME, timeout_s=2)
+        settings = alerts.EmailSettings(
+            "127.0.0.1", listener.getsockname()[1], "starttls", sender=USERNAME, recipient=USERNAME, timeout_s=2
+        )
         with pytest.raises(kind, match=f"{code} not here"):
             send(settings, sample_mail(settings), "")
 

@@ -16,7 +16,8 @@ def test_foreign_text_can_inject_neither_headers_nor_html():
     evil = "x\r\nBcc: victim@example.com\u202e<script>alert(1)</script>"
     record, jpeg = incident.sample(None, {})
     _, record["location"] = location.parse_location(
-        {"city": evil, "region": evil * 50, "country": "CH", "lat": 1e9, "lon": "NaN"})
+        {"city": evil, "region": evil * 50, "country": "CH", "lat": 1e9, "lon": "NaN"}
+    )
     record["host"] = clean(evil)
     message = compose(record, jpeg, "a@b.c", "a@b.c")
     assert message["Bcc"] is None and "\n" not in message["Subject"]

@@ -63,9 +63,10 @@ def keys(monkeypatch):
 
 
 def test_keyring_that_does_not_answer_is_told_by_the_trial(keys, capsys):
-    settings = alerts.Settings(email=alerts.EmailSettings("127.0.0.1", 1, username=USERNAME, sender="a@b.c",
-                                                          recipient="a@b.c"),
-                               location=alerts.LocationSettings(""))
+    settings = alerts.Settings(
+        email=alerts.EmailSettings("127.0.0.1", 1, username=USERNAME, sender="a@b.c", recipient="a@b.c"),
+        location=alerts.LocationSettings(""),
+    )
     began = time.monotonic()
     assert alerts.test_alerts(settings, voice=False, lock=False) == 1
     assert time.monotonic() - began < 5
@@ -90,12 +91,18 @@ def test_mail_says_that_it_waits_for_the_keyring_asks_it_once_and_leaves_when_it
         server.stop()
 
 
-@pytest.mark.parametrize("answer, kind, told", [
-    (RuntimeError("secret"), MailDelayed, "RuntimeError"), (OSError("secret"), MailDelayed, "OSError"),
-    (SystemExit("secret"), MailDelayed, "SystemExit"),
-    (ImportError("secret", name="dbus"), MailRefused, "without dbus, which is not installed"),
-    ("", MailRefused, "keyring set liveness-authentication owner@example.com"),
-    ("nul\0secret", MailRefused, "not valid text"), ("caf\udce9secret", MailRefused, "not valid text")])
+@pytest.mark.parametrize(
+    "answer, kind, told",
+    [
+        (RuntimeError("secret"), MailDelayed, "RuntimeError"),
+        (OSError("secret"), MailDelayed, "OSError"),
+        (SystemExit("secret"), MailDelayed, "SystemExit"),
+        (ImportError("secret", name="dbus"), MailRefused, "without dbus, which is not installed"),
+        ("", MailRefused, "keyring set liveness-authentication owner@example.com"),
+        ("nul\0secret", MailRefused, "not valid text"),
+        ("caf\udce9secret", MailRefused, "not valid text"),
+    ],
+)
 def test_keyring_that_fails_says_why_without_a_secret(keys, answer, kind, told):
     keys.answer = answer
     keys.opened.set()
@@ -112,14 +119,22 @@ def test_environment_that_holds_no_text_is_refused_without_a_letter(monkeypatch)
     assert "nkohl" not in str(caught.value) and "gr" not in str(caught.value)
 
 
-@pytest.mark.parametrize("secret", [
-    "correct horse  battery", "pässwörd", "пароль-42", "a&b<c>\"d'", "p%/+x y", "日本語日本語"])
+@pytest.mark.parametrize(
+    "secret", ["correct horse  battery", "pässwörd", "пароль-42", "a&b<c>\"d'", "p%/+x y", "日本語日本語"]
+)
 def test_no_form_of_the_password_is_told(secret):
     data = secret.encode()
-    for echo in (secret, secret.upper(), data.decode("latin-1"),
-                 secret.encode("latin-1", "replace").decode("utf-8", "replace"),
-                 base64.b64encode(data).decode(), base64.b64encode(b"\0me\0" + data).decode(), repr(secret)[1:-1],
-                 secret.encode("ascii", "backslashreplace").decode(), " ".join(secret.split())):
+    for echo in (
+        secret,
+        secret.upper(),
+        data.decode("latin-1"),
+        secret.encode("latin-1", "replace").decode("utf-8", "replace"),
+        base64.b64encode(data).decode(),
+        base64.b64encode(b"\0me\0" + data).decode(),
+        repr(secret)[1:-1],
+        secret.encode("ascii", "backslashreplace").decode(),
+        " ".join(secret.split()),
+    ):
         told = without_password(f"535 no: {echo}, sorry", secret)
         assert told == "535 no: (password), sorry", echo
 
@@ -143,16 +158,26 @@ def test_keyring_that_asks_on_the_terminal_leaves_it_as_it_was(tmp_path):
     (tmp_path / "asking.py").write_text(BACKEND)
     (tmp_path / "alerts.toml").write_text(
         '[email]\nhost = "127.0.0.1"\nport = 1\nusername = "a"\nsender = "a@b.c"\nrecipient = "a@b.c"\n'
-        '[location]\nurl = ""\n')
-    code = (f"import sys, os; sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]\n"
-            "import alerts, alerting.password as p; from pathlib import Path\np.KEYRING_LIMIT_S = 1\n"
-            "status = alerts.test_alerts(alerts.load_settings(Path('alerts.toml')), voice=False, lock=False)\n"
-            "sys.stdout.flush(); os._exit(status)")
+        '[location]\nurl = ""\n'
+    )
+    code = (
+        f"import sys, os; sys.path[:0] = [{str(ROOT)!r}, {str(tmp_path)!r}]\n"
+        "import alerts, alerting.password as p; from pathlib import Path\np.KEYRING_LIMIT_S = 1\n"
+        "status = alerts.test_alerts(alerts.load_settings(Path('alerts.toml')), voice=False, lock=False)\n"
+        "sys.stdout.flush(); os._exit(status)"
+    )
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
-    done = subprocess.run([sys.executable, "-c", code], stdin=theirs, capture_output=True, text=True, cwd=tmp_path,
-                          env={**os.environ, "PYTHON_KEYRING_BACKEND": "asking.Asking"}, timeout=30,
-                          start_new_session=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHON_KEYRING_BACKEND": "asking.Asking"},
+        timeout=30,
+        start_new_session=True,
+    )
     assert done.returncode == 1 and "keyring has not answered" in done.stdout, done
     assert termios.tcgetattr(theirs) == before
     os.close(ours)

@@ -28,13 +28,14 @@ from alerting.settings import PASSWORD_VARIABLE
 
 ROOT = Path(alerts.__file__).parent
 # aiosmtpd overlooks that its connection is encrypted from the first byte.
-pytestmark = [pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),
-              pytest.mark.usefixtures("password")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),
+    pytest.mark.usefixtures("password"),
+]
 
 
 @pytest.mark.parametrize("behaviour", ["greylist", "drop", "hang"])
-def test_passing_trouble_is_retried_until_the_mail_is_through(server, certificate, tmp_path, guards, caplog,
-                                                              behaviour):
+def test_passing_trouble_is_retried_until_the_mail_is_through(server, certificate, tmp_path, guards, caplog, behaviour):
     server.behaviour = behaviour
     guard = guards(mail_settings(server, certificate, tmp_path, extra=""), tmp_path / "incidents")
     guard.unauthorized(picture(), [], 0.1, "0")
@@ -57,12 +58,13 @@ def test_pauses_between_attempts_grow(server, certificate, tmp_path, guards):
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
-def test_many_waiting_mails_wait_on_the_disk_and_are_sent_in_the_same_run(server, certificate, tmp_path, guards,
-                                                                          monkeypatch):
+def test_many_waiting_mails_wait_on_the_disk_and_are_sent_in_the_same_run(
+    server, certificate, tmp_path, guards, monkeypatch
+):
     def open_claims() -> int:
         count = 0
         for path in Path("/proc/self/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):    # closed meanwhile
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
                 count += os.readlink(path).endswith(".claim")
         return count
 
@@ -84,10 +86,13 @@ def test_many_waiting_mails_wait_on_the_disk_and_are_sent_in_the_same_run(server
     assert len({message["Message-ID"] for message in server.accepted}) == 6
 
 
-@pytest.mark.parametrize("behaviour, told", [("refuse recipient", "no such user"), ("refuse mail", "spam"),
-                                             ("wrong password", "app password")])
+@pytest.mark.parametrize(
+    "behaviour, told",
+    [("refuse recipient", "no such user"), ("refuse mail", "spam"), ("wrong password", "app password")],
+)
 def test_refusal_is_told_once_and_tried_once_more_at_the_next_start(
-        server, certificate, tmp_path, guards, monkeypatch, caplog, behaviour, told):
+    server, certificate, tmp_path, guards, monkeypatch, caplog, behaviour, told
+):
     server.behaviour = behaviour
     if behaviour == "wrong password":
         monkeypatch.setenv(PASSWORD_VARIABLE, "wrong")
@@ -95,7 +100,7 @@ def test_refusal_is_told_once_and_tried_once_more_at_the_next_start(
     first = guards(settings, root)
     first.unauthorized(picture(), [], 0.1, "0")
     wait_for(lambda: "MAIL REFUSED" in first.status)
-    time.sleep(0.5)                         # five times the first pause
+    time.sleep(0.5)  # five times the first pause
     assert mail_state(root)["attempts"] == 1 and told in mail_state(root)["reason"]
     assert caplog.text.count("NOT MAILED") == 1
     first.close()
@@ -134,8 +139,9 @@ time.sleep(60)
 
 
 def start_child(settings: Path, incidents: Path) -> subprocess.Popen:
-    code = CHILD.format(root=str(ROOT), tests=str(Path(__file__).parent), settings=str(settings),
-                        incidents=str(incidents))
+    code = CHILD.format(
+        root=str(ROOT), tests=str(Path(__file__).parent), settings=str(settings), incidents=str(incidents)
+    )
     return subprocess.Popen([sys.executable, "-c", code])
 
 
@@ -148,7 +154,7 @@ def test_kill_between_incident_and_mail_loses_nothing_and_mails_once(server, cer
         assert server.data_seen.wait(20), "the child is in the middle of its mail"
         folder = only_incident(root)
         server.behaviour = "accept"
-        bystander = guards(settings, root)          # a second authenticator, while the first one lives
+        bystander = guards(settings, root)  # a second authenticator, while the first one lives
         time.sleep(0.5)
         assert not server.accepted, "an incident that another process works on is left to it"
         bystander.close()
@@ -161,7 +167,7 @@ def test_kill_between_incident_and_mail_loses_nothing_and_mails_once(server, cer
     wait_for(lambda: read_record(folder)["actions"]["mail"]["state"] == "sent")
     for heir in heirs:
         heir.close()
-    guards(settings, root).close()                  # what is sent stays sent
+    guards(settings, root).close()  # what is sent stays sent
     assert [mail["Message-ID"] for mail in server.accepted] == [read_record(folder)["message_id"]]
     assert not list(root.glob(".*.claim"))
 
@@ -199,8 +205,10 @@ def test_unsent_mail_waits_on_disk_and_rehearsals_are_never_mailed(server, certi
     assert time.monotonic() - began < 5
     server.behaviour = "accept"
     wait_for(lambda: guards(settings, root) and server.accepted)
-    states = {read_record(path.parent)["source"]: read_record(path.parent)["actions"]["mail"]["state"]
-              for path in root.glob("[0-9]*/incident.json")}
+    states = {
+        read_record(path.parent)["source"]: read_record(path.parent)["actions"]["mail"]["state"]
+        for path in root.glob("[0-9]*/incident.json")
+    }
     assert states["fake.mp4"] == "rehearsal"
     assert len(server.accepted) == 1
 

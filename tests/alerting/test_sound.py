@@ -38,8 +38,9 @@ def has_aplay() -> bool:
     return any(os.access(os.path.join(folder, "aplay"), os.X_OK) for folder in os.get_exec_path())
 
 
-needs_voice = pytest.mark.skipif(not (has_library("libespeak-ng.so.1") and has_aplay()),
-                                 reason="install libespeak-ng1 and alsa-utils")
+needs_voice = pytest.mark.skipif(
+    not (has_library("libespeak-ng.so.1") and has_aplay()), reason="install libespeak-ng1 and alsa-utils"
+)
 needs_pyaudio = pytest.mark.skipif(not has_pyaudio(), reason="install portaudio19-dev, then PyAudio")
 
 
@@ -60,12 +61,14 @@ def no_card(tmp_path, monkeypatch):
 @pytest.fixture
 def player(tmp_path, monkeypatch):
     """Puts a shell script in the place of aplay, which pyttsx3 plays with on Linux."""
+
     def install(script: str) -> None:
         path = tmp_path / "bin" / "aplay"
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
         monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
+
     return install
 
 
@@ -81,7 +84,7 @@ def test_sentence_reaches_the_sound_card(card):
 @linux
 @needs_voice
 def test_every_sentence_is_spoken_once_and_in_order(card, player, tmp_path):
-    player(f"echo played >> {tmp_path}/plays\nsleep 0.2\nexec /usr/bin/aplay \"$@\"")
+    player(f'echo played >> {tmp_path}/plays\nsleep 0.2\nexec /usr/bin/aplay "$@"')
     sounds = sound.Sounds(voice=True)
     heard = []
     for text in ("One.", "A second sentence, somewhat longer.", "Three."):
@@ -89,7 +92,7 @@ def test_every_sentence_is_spoken_once_and_in_order(card, player, tmp_path):
     sounds.close(time.monotonic() + 20)
     assert [text for text, _, _ in heard] == ["One.", "A second sentence, somewhat longer.", "Three."]
     assert all(problem is None for _, problem, _ in heard)
-    lengths = [length for _, _, length in heard]    # the card's file begins anew with each
+    lengths = [length for _, _, length in heard]  # the card's file begins anew with each
     assert lengths[1] > lengths[2] > 0 and lengths[1] > lengths[0] > 0
     assert (tmp_path / "plays").read_text().count("played") == 3
 
@@ -111,8 +114,10 @@ def test_newer_verdict_overtakes_those_not_yet_begun(player):
 @linux
 @needs_voice
 def test_hanging_driver_costs_one_sentence(player, card, tmp_path, monkeypatch, caplog):
-    player(f"[ -e {tmp_path}/hung ] && exec /usr/bin/aplay \"$@\"\ntouch {tmp_path}/hung\n"
-           f"echo $$ > {tmp_path}/pid\nexec sleep 60")
+    player(
+        f'[ -e {tmp_path}/hung ] && exec /usr/bin/aplay "$@"\ntouch {tmp_path}/hung\n'
+        f"echo $$ > {tmp_path}/pid\nexec sleep 60"
+    )
     monkeypatch.setattr(sound, "DRIVER_START_LIMIT_S", 1.0)
     sounds = sound.Sounds(voice=True)
     problems = []
@@ -143,7 +148,7 @@ def test_closing_in_the_middle_of_a_sentence_leaves_neither_process_nor_file(pla
 @linux
 @needs_voice
 def test_crashing_driver_is_restarted_and_given_up_after_three(player, caplog):
-    player("kill -SEGV $(cut -d' ' -f5 /proc/$$/stat)")         # the whole process, not just the player
+    player("kill -SEGV $(cut -d' ' -f5 /proc/$$/stat)")  # the whole process, not just the player
     sounds = sound.Sounds(voice=True)
     problems = []
     for _ in range(5):
@@ -162,7 +167,8 @@ def test_without_a_sound_device_there_is_one_warning(no_card, caplog, capfd):
     sounds.say("Hello again.")
     sounds.close(time.monotonic() + 20)
     assert [record.getMessage()[:40] for record in caplog.records].count(
-        "the voice is silent: no sound: audio ope") == 1, caplog.text
+        "the voice is silent: no sound: audio ope"
+    ) == 1, caplog.text
     assert len(caplog.records) == 1
     assert capfd.readouterr() == ("", "")
 
@@ -182,7 +188,7 @@ def test_alarm_sounds_both_tones_for_its_time(card):
     left = card().reshape(-1, 2)[:, 0]
     length = round(sound_process.SAMPLE_RATE_HZ * sound_process.ALARM_TONE_S)
     assert len(left) == pytest.approx(4 * length, abs=0.2 * length)
-    tones = [loudest_tone_hz(left[i * length:(i + 1) * length], sound_process.SAMPLE_RATE_HZ) for i in (0, 1)]
+    tones = [loudest_tone_hz(left[i * length : (i + 1) * length], sound_process.SAMPLE_RATE_HZ) for i in (0, 1)]
     assert tones == [pytest.approx(tone, abs=5) for tone in sound_process.ALARM_TONES_HZ]
     assert np.abs(left).max() > 20000
 
@@ -190,7 +196,7 @@ def test_alarm_sounds_both_tones_for_its_time(card):
 @linux
 @needs_pyaudio
 def test_alarm_device_is_chosen_by_name(card):
-    sound.sound_alarm("DEF", 0.25)          # "default", any case
+    sound.sound_alarm("DEF", 0.25)  # "default", any case
     assert len(card())
     with pytest.raises(sound.SoundError, match="'loudspeaker'; there are: .*default"):
         sound.sound_alarm("loudspeaker", 0.25)
@@ -206,8 +212,10 @@ def test_alarm_without_a_device_is_a_plain_sentence(no_card, capfd):
 
 def test_device_whose_name_pyaudio_cannot_decode_is_found_all_the_same():
     names = [b"Lautsprecher \x81", "HDMI"]
-    audio = SimpleNamespace(get_device_count=lambda: 2, get_device_info_by_index=lambda index: {
-        "index": index, "name": names[index], "maxOutputChannels": 2})
+    audio = SimpleNamespace(
+        get_device_count=lambda: 2,
+        get_device_info_by_index=lambda index: {"index": index, "name": names[index], "maxOutputChannels": 2},
+    )
     assert sound_process._find_output(audio, "hdmi")["index"] == 1
     assert sound_process._find_output(audio, "lautsprecher")["index"] == 0
     with pytest.raises(LookupError, match="there are: Lautsprecher \ufffd, HDMI"):
@@ -231,8 +239,10 @@ def test_process_that_answers_with_something_else_costs_one_sentence(tmp_path, m
 
 def test_process_sees_none_of_our_modules_by_accident():
     """A driver that imports a module called as one of ours must get its own."""
-    code = (f"import runpy, sys; runpy.run_path({str(sound.PROCESS)!r})\n"
-            "print([name for name in sys.modules if 'alerting' in name])")
+    code = (
+        f"import runpy, sys; runpy.run_path({str(sound.PROCESS)!r})\n"
+        "print([name for name in sys.modules if 'alerting' in name])"
+    )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
 

@@ -28,7 +28,12 @@ def test_trying_the_alerts_prints_a_line_for_each_part(tmp_path, monkeypatch, ca
             assert alerts.test_alerts(alerts.load_settings(path)) == 0
             lines = capsys.readouterr().out.splitlines()
             assert [line.split()[:2] for line in lines] == [
-                ["voice", "off"], ["alarm", "off"], ["location", "OK"], ["mail", "OK"], ["lock", "OK"]]
+                ["voice", "off"],
+                ["alarm", "off"],
+                ["location", "OK"],
+                ["mail", "OK"],
+                ["lock", "OK"],
+            ]
             assert "Bern" in lines[2]
             (mail,) = server.accepted
             assert mail["Subject"].startswith("TEST: ")
@@ -50,7 +55,9 @@ def test_trying_the_alerts_says_what_to_fix(tmp_path, monkeypatch, capsys):
         pass
     settings = alerts.Settings(
         email=alerts.EmailSettings("127.0.0.1", 1, sender="a@b.c", recipient="a@b.c"),
-        location=alerts.LocationSettings(url), alarm=alerts.AlarmSettings(True, "no such loudspeaker"))
+        location=alerts.LocationSettings(url),
+        alarm=alerts.AlarmSettings(True, "no such loudspeaker"),
+    )
     assert alerts.test_alerts(settings) == 1
     lines = capsys.readouterr().out.splitlines()
     told = {line.split()[0]: line for line in lines}
@@ -64,8 +71,12 @@ def test_trying_the_alerts_says_what_to_fix(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("stream", ["ascii", "none", "closed", "full"])
 def test_what_cannot_be_printed_does_not_end_the_trial(tmp_path, monkeypatch, stream):
     written = io.BytesIO()
-    stdout = {"ascii": lambda: io.TextIOWrapper(written, "ascii"), "none": lambda: None,
-              "closed": lambda: open(os.devnull, "w"), "full": lambda: open("/dev/full", "w")}
+    stdout = {
+        "ascii": lambda: io.TextIOWrapper(written, "ascii"),
+        "none": lambda: None,
+        "closed": lambda: open(os.devnull, "w"),
+        "full": lambda: open("/dev/full", "w"),
+    }
     if stream == "full" and not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")
     out = stdout[stream]()

@@ -13,7 +13,7 @@ import numpy as np
 
 from anti_spoofing import graph, minifasnet, pytorch_file
 
-WIDE, NARROW, CODE = 6, 4, 8     # channels; MiniFASNetV2 has up to 512
+WIDE, NARROW, CODE = 6, 4, 8  # channels; MiniFASNetV2 has up to 512
 
 
 def _rebuild_tensor_v2(*_):
@@ -118,7 +118,7 @@ def small_network(seed: int = 0) -> dict[str, np.ndarray]:
         convolution(f"{name}.project", NARROW, WIDE, 1, active=False)
 
     convolution("conv1", NARROW, 3, 3)
-    tensors["module.conv1.conv.weight"] /= 128      # of pixels from 0 to 255
+    tensors["module.conv1.conv.weight"] /= 128  # of pixels from 0 to 255
     convolution("conv2_dw", NARROW, 1, 3)
     for stage, count in graph.STAGES.items():
         narrow(f"conv_{int(stage[-1]) - 1}{stage[-1]}")

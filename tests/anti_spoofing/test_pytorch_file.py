@@ -46,11 +46,20 @@ class Evil:
 @pytest.mark.parametrize("place", ["magic", "machine", "state", "value", "name", "keys"])
 def test_a_pickle_that_asks_for_anything_else_runs_nothing(tmp_path, place):
     trace = tmp_path / "was here"
-    for call, arguments in ((os.mkdir, [str(trace)]), (os.system, [f"mkdir '{trace}'"]),
-                            (eval, [f"__import__('os').mkdir({str(trace)!r})"]), (open, [str(trace), "w"])):
+    for call, arguments in (
+        (os.mkdir, [str(trace)]),
+        (os.system, [f"mkdir '{trace}'"]),
+        (eval, [f"__import__('os').mkdir({str(trace)!r})"]),
+        (open, [str(trace), "w"]),
+    ):
         evil = Evil(call, *arguments)
-        parts = {"magic": pytorch_file.MAGIC, "protocol": pytorch_file.PROTOCOL,
-                 "machine": {"little_endian": True}, "state": OrderedDict(a=Tensor("0", 1, (1,))), "keys": ["0"]}
+        parts = {
+            "magic": pytorch_file.MAGIC,
+            "protocol": pytorch_file.PROTOCOL,
+            "machine": {"little_endian": True},
+            "state": OrderedDict(a=Tensor("0", 1, (1,))),
+            "keys": ["0"],
+        }
         if place in parts:
             parts[place] = evil
         else:
@@ -62,9 +71,19 @@ def test_a_pickle_that_asks_for_anything_else_runs_nothing(tmp_path, place):
     assert trace.exists(), "the pickle is really malicious"
 
 
-@pytest.mark.parametrize("name", ["numpy.core.multiarray\n_reconstruct", "collections\nCounter", "torch\nHalfStorage",
-                                  "torch._utils\n_rebuild_tensor", "anti_spoofing.pytorch_file\nread", "io\nopen_code",
-                                  "collections\nOrderedDict.fromkeys", "torch\nstorage\x1b[2J"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "numpy.core.multiarray\n_reconstruct",
+        "collections\nCounter",
+        "torch\nHalfStorage",
+        "torch._utils\n_rebuild_tensor",
+        "anti_spoofing.pytorch_file\nread",
+        "io\nopen_code",
+        "collections\nOrderedDict.fromkeys",
+        "torch\nstorage\x1b[2J",
+    ],
+)
 def test_nor_does_it_get_what_looks_harmless(name):
     with pytest.raises(PyTorchFileError, match="it asks for") as error:
         read(b"c" + name.encode() + b"\n.")
@@ -77,42 +96,55 @@ def test_cut_at_any_byte_it_is_refused():
             read(GENUINE[:end])
 
 
-@pytest.mark.parametrize("state, keys, storages", [
-    (OrderedDict(a=Tensor("0", 4, (4,), kind=HalfStorage)), ["0"], bytes(100)),           # another type
-    (OrderedDict(a=Tensor("0", 4, (4,), kind=LongStorage)), ["0"], storage(np.zeros(4, np.float32))),
-    (OrderedDict(a=Tensor("0", 6, (2, 3), (1, 2))), ["0"], storage(np.zeros(6, np.float32))),     # column by column
-    (OrderedDict(a=Tensor("0", 6, (3,), (2,))), ["0"], storage(np.zeros(6, np.float32))),
-    (OrderedDict(a=Tensor("0", 6, (2, 3), (0, 0))), ["0"], storage(np.zeros(6, np.float32))),
-    (OrderedDict(a=Tensor("0", 4, (4,), offset=1)), ["0"], storage(np.zeros(4, np.float32))),     # beyond its storage
-    (OrderedDict(a=Tensor("0", 4, (4,), offset=4)), ["0"], storage(np.zeros(4, np.float32))),
-    (OrderedDict(a=Tensor("0", 4, (0,), offset=9)), ["0"], storage(np.zeros(4, np.float32))),
-    (OrderedDict(a=Tensor("0", 4, (2,), offset=-3)), ["0"], storage(np.zeros(4, np.float32))),
-    (OrderedDict(a=Tensor("0", 4, (4,), offset=1 << 70)), ["0"], storage(np.zeros(4, np.float32))),
-    (OrderedDict(a=Tensor("0", 4, (-1,), (1,))), ["0"], storage(np.zeros(4, np.float32))),
-    (OrderedDict(a=Tensor("0", 4, (-2, -2), (-2, 1))), ["0"], storage(np.zeros(4, np.float32))),
-    (OrderedDict(a=Tensor("0", 4, (5,))), ["0"], storage(np.zeros(4, np.float32))),
-    (OrderedDict(a=Tensor("0", 4, (2.0, 2), (2, 1))), ["0"], storage(np.zeros(4, np.float32))),
-    (OrderedDict(a=Tensor("0", 4, (1,) * 70)), ["0"], storage(np.zeros(4, np.float32))),
-    (OrderedDict(a=Tensor("0", 4, (4,))), ["1"], storage(np.zeros(4, np.float32))),       # another storage
-    (OrderedDict(a=Tensor("0", 4, (4,))), [], b""),
-    (OrderedDict(a=Tensor("0", 4, (4,))), None, b""),
-    (OrderedDict(a="no tensor"), ["0"], b""), (OrderedDict(a=OrderedDict()), ["0"], b""), ("no dict", [], b""),
-    ({7: Tensor("0", 4, (4,))}, ["0"], storage(np.zeros(4, np.float32))),                 # no name
-], ids=range(22))
+@pytest.mark.parametrize(
+    "state, keys, storages",
+    [
+        (OrderedDict(a=Tensor("0", 4, (4,), kind=HalfStorage)), ["0"], bytes(100)),  # another type
+        (OrderedDict(a=Tensor("0", 4, (4,), kind=LongStorage)), ["0"], storage(np.zeros(4, np.float32))),
+        (OrderedDict(a=Tensor("0", 6, (2, 3), (1, 2))), ["0"], storage(np.zeros(6, np.float32))),  # column by column
+        (OrderedDict(a=Tensor("0", 6, (3,), (2,))), ["0"], storage(np.zeros(6, np.float32))),
+        (OrderedDict(a=Tensor("0", 6, (2, 3), (0, 0))), ["0"], storage(np.zeros(6, np.float32))),
+        (OrderedDict(a=Tensor("0", 4, (4,), offset=1)), ["0"], storage(np.zeros(4, np.float32))),  # beyond its storage
+        (OrderedDict(a=Tensor("0", 4, (4,), offset=4)), ["0"], storage(np.zeros(4, np.float32))),
+        (OrderedDict(a=Tensor("0", 4, (0,), offset=9)), ["0"], storage(np.zeros(4, np.float32))),
+        (OrderedDict(a=Tensor("0", 4, (2,), offset=-3)), ["0"], storage(np.zeros(4, np.float32))),
+        (OrderedDict(a=Tensor("0", 4, (4,), offset=1 << 70)), ["0"], storage(np.zeros(4, np.float32))),
+        (OrderedDict(a=Tensor("0", 4, (-1,), (1,))), ["0"], storage(np.zeros(4, np.float32))),
+        (OrderedDict(a=Tensor("0", 4, (-2, -2), (-2, 1))), ["0"], storage(np.zeros(4, np.float32))),
+        (OrderedDict(a=Tensor("0", 4, (5,))), ["0"], storage(np.zeros(4, np.float32))),
+        (OrderedDict(a=Tensor("0", 4, (2.0, 2), (2, 1))), ["0"], storage(np.zeros(4, np.float32))),
+        (OrderedDict(a=Tensor("0", 4, (1,) * 70)), ["0"], storage(np.zeros(4, np.float32))),
+        (OrderedDict(a=Tensor("0", 4, (4,))), ["1"], storage(np.zeros(4, np.float32))),  # another storage
+        (OrderedDict(a=Tensor("0", 4, (4,))), [], b""),
+        (OrderedDict(a=Tensor("0", 4, (4,))), None, b""),
+        (OrderedDict(a="no tensor"), ["0"], b""),
+        (OrderedDict(a=OrderedDict()), ["0"], b""),
+        ("no dict", [], b""),
+        ({7: Tensor("0", 4, (4,))}, ["0"], storage(np.zeros(4, np.float32))),  # no name
+    ],
+    ids=range(22),
+)
 def test_what_is_no_dense_tensor_of_its_storage_is_refused(state, keys, storages):
     with pytest.raises(PyTorchFileError):
         read(head(state, keys) + storages)
 
 
 def test_other_formats_are_refused():
-    for data in (b"", b"PK\3\4" + bytes(100), pickle.dumps({"a": 1}), b"\x89HDF\r\n", pickled(1) * 5,
-                 head(OrderedDict(), [], little_endian=False)):
+    for data in (
+        b"",
+        b"PK\3\4" + bytes(100),
+        pickle.dumps({"a": 1}),
+        b"\x89HDF\r\n",
+        pickled(1) * 5,
+        head(OrderedDict(), [], little_endian=False),
+    ):
         with pytest.raises(PyTorchFileError):
             read(data)
 
 
-@pytest.mark.parametrize("count", [1 << 20, 1 << 40, (1 << 60) + 1, 1 << 61, 1 << 62, (1 << 62) + 2,
-                                   (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+@pytest.mark.parametrize(
+    "count", [1 << 20, 1 << 40, (1 << 60) + 1, 1 << 61, 1 << 62, (1 << 62) + 2, (1 << 63) - 1, 1 << 63, (1 << 64) - 1]
+)
 def test_a_storage_that_announces_too_much_takes_no_memory(count, tmp_path):
     data = head(OrderedDict(a=Tensor("0", 2, (2,))), ["0"]) + count.to_bytes(8, "little") + bytes(8)
     with pytest.raises(PyTorchFileError):
@@ -145,19 +177,25 @@ def test_bombs_take_neither_memory_nor_time(tmp_path):
         (tmp_path / name).write_bytes(data)
     huge = head(OrderedDict(a=Tensor("0", 2, (2,))), ["0"]) + (1 << 40).to_bytes(8, "little") + bytes(8)
     (tmp_path / "storage").write_bytes(huge)
-    said, peak = memory_of("""
+    said, peak = memory_of(
+        """
 import time
 began = time.process_time()
 for file in sorted(Path(sys.argv[1]).iterdir()):
     try: pytorch_file.read(file.read_bytes())
     except pytorch_file.PyTorchFileError as error: print("refused")
-print(time.process_time() - began < 1)""", tmp_path)
+print(time.process_time() - began < 1)""",
+        tmp_path,
+    )
     assert said.split() == ["refused"] * (len(BOMBS) + 1) + ["True"] and peak < 100
 
 
 @settings(max_examples=400, deadline=None)
-@given(edits=st.lists(st.tuples(st.integers(0, len(GENUINE) - 1), st.binary(max_size=9), st.integers(0, 9)),
-                      min_size=1, max_size=4))
+@given(
+    edits=st.lists(
+        st.tuples(st.integers(0, len(GENUINE) - 1), st.binary(max_size=9), st.integers(0, 9)), min_size=1, max_size=4
+    )
+)
 def test_a_damaged_file_is_read_or_refused(edits):
     data = GENUINE
     for at, new, dropped in edits:

@@ -22,26 +22,29 @@ def shown(frame: np.ndarray, box) -> tuple[float, float, float, float]:
     ends = []
     for channel, line in ((0, picture[SIDE // 2]), (1, picture[:, SIDE // 2])):
         slope = (line[60, channel] - line[20, channel]) / 40
-        middle = line[20:60, channel].mean() + 0.5      # a pixel's middle
+        middle = line[20:60, channel].mean() + 0.5  # a pixel's middle
         ends.append((middle - slope * SIDE / 2, middle + slope * SIDE / 2))
     (left, right), (top, bottom) = ends
     return left, top, right, bottom
 
 
-@pytest.mark.parametrize("box, frame, expected, width", [
-    ((100, 80, 40, 40), (240, 250), (66, 46, 174, 154), 2.7),          # all there is room for
-    ((100, 70, 30, 40), (240, 250), (61, 36, 169, 144), 2.7),          # by the longer side
-    ((100, 70, 60, 40), (240, 250), (49, 9, 211, 171), 2.7),
-    ((10, 80, 40, 40), (240, 250), (0, 46, 108, 154), 2.7),            # moved inside, not cut off
-    ((200, 190, 40, 40), (240, 250), (142, 132, 250, 240), 2.7),
-    ((-20, -10, 40, 40), (240, 250), (0, 0, 108, 108), 2.7),           # over the edge
-    ((300, 300, 40, 40), (240, 250), (142, 132, 250, 240), 2.7),       # beyond it
-    ((-300, 80, 40, 40), (240, 250), (0, 46, 108, 154), 2.7),
-    ((60, 60, 100, 80), (200, 250), (10, 0, 210, 200), 2.0),           # as much as the frame can hold
-    ((20, 40, 100, 100), (240, 150), (0, 15, 150, 165), 1.5),
-    ((0, 0, 200, 200), (120, 160), (40, 0, 160, 120), 0.6),            # a face larger than the frame
-    ((-50, -50, 300, 300), (100, 100), (0, 0, 100, 100), 1 / 3),
-])
+@pytest.mark.parametrize(
+    "box, frame, expected, width",
+    [
+        ((100, 80, 40, 40), (240, 250), (66, 46, 174, 154), 2.7),  # all there is room for
+        ((100, 70, 30, 40), (240, 250), (61, 36, 169, 144), 2.7),  # by the longer side
+        ((100, 70, 60, 40), (240, 250), (49, 9, 211, 171), 2.7),
+        ((10, 80, 40, 40), (240, 250), (0, 46, 108, 154), 2.7),  # moved inside, not cut off
+        ((200, 190, 40, 40), (240, 250), (142, 132, 250, 240), 2.7),
+        ((-20, -10, 40, 40), (240, 250), (0, 0, 108, 108), 2.7),  # over the edge
+        ((300, 300, 40, 40), (240, 250), (142, 132, 250, 240), 2.7),  # beyond it
+        ((-300, 80, 40, 40), (240, 250), (0, 46, 108, 154), 2.7),
+        ((60, 60, 100, 80), (200, 250), (10, 0, 210, 200), 2.0),  # as much as the frame can hold
+        ((20, 40, 100, 100), (240, 150), (0, 15, 150, 165), 1.5),
+        ((0, 0, 200, 200), (120, 160), (40, 0, 160, 120), 0.6),  # a face larger than the frame
+        ((-50, -50, 300, 300), (100, 100), (0, 0, 100, 100), 1 / 3),
+    ],
+)
 def test_it_is_the_largest_square_that_the_frame_can_hold(box, frame, expected, width):
     np.testing.assert_allclose(shown(places(*frame), np.array(box, float)), expected, atol=1.01)
     assert view(places(*frame), np.array(box, float)).width == pytest.approx(width, abs=0.02)
@@ -62,8 +65,14 @@ def test_it_is_averaged_down():
 
 
 @settings(max_examples=300, deadline=None)
-@given(height=st.integers(1, 70), width=st.integers(1, 70), x=st.floats(-200, 200), y=st.floats(-200, 200),
-       w=st.floats(0, 300), h=st.floats(0, 300))
+@given(
+    height=st.integers(1, 70),
+    width=st.integers(1, 70),
+    x=st.floats(-200, 200),
+    y=st.floats(-200, 200),
+    w=st.floats(0, 300),
+    h=st.floats(0, 300),
+)
 def test_of_any_box_in_any_frame_it_shows_nothing_that_is_not_there(height, width, x, y, w, h):
     frame = np.full((height, width, 3), (40, 90, 160), np.uint8)
     seen = view(frame, np.array([x, y, w, h]))

@@ -34,8 +34,10 @@ def reference(witness_folder):
     if not (witness_folder / "reference.npz").is_file():
         pytest.skip("there is no reference.npz in LIVENESS_WEIGHTS")
     arrays = np.load(witness_folder / "reference.npz")
-    inputs, logits = (next(arrays[name] for name in arrays.files if arrays[name].shape[1:] == shape)
-                      for shape in ((3, SIDE, SIDE), (3,)))
+    inputs, logits = (
+        next(arrays[name] for name in arrays.files if arrays[name].shape[1:] == shape)
+        for shape in ((3, SIDE, SIDE), (3,))
+    )
     inputs = inputs.astype(np.float32)
     # What was shown to PyTorch was the ramp as it is, not rounded down to whole grey levels as it was stored.
     ramp = np.broadcast_to(np.linspace(0, 255, SIDE, dtype=np.float32), inputs[1].shape)
@@ -98,7 +100,8 @@ def by_hand(tensors: dict[str, np.ndarray], picture: np.ndarray) -> np.ndarray:
     def normalised(name, x):
         shape = (-1,) + (1,) * (x.ndim - 1)
         scale, shift, mean, variance = (
-            t[f"{name}.{part}"].reshape(shape) for part in ("weight", "bias", "running_mean", "running_var"))
+            t[f"{name}.{part}"].reshape(shape) for part in ("weight", "bias", "running_mean", "running_var")
+        )
         return (x - mean) / np.sqrt(variance + 1e-5) * scale + shift
 
     def convolved(name, x, stride=1, pad=None):
@@ -108,8 +111,11 @@ def by_hand(tensors: dict[str, np.ndarray], picture: np.ndarray) -> np.ndarray:
         x = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
         patches = np.lib.stride_tricks.sliding_window_view(x, (side, side), (1, 2))[:, ::stride, ::stride]
         one_each = filters.shape[1] == 1 and len(filters) == len(x)
-        y = np.einsum("chwij,cij->chw", patches, filters[:, 0]) if one_each else np.einsum(
-            "chwij,ocij->ohw", patches, filters)
+        y = (
+            np.einsum("chwij,cij->chw", patches, filters[:, 0])
+            if one_each
+            else np.einsum("chwij,ocij->ohw", patches, filters)
+        )
         y = normalised(f"{name}.bn", y)
         slopes = t.get(f"{name}.prelu.weight")
         return y if slopes is None else np.where(y < 0, slopes[:, None, None] * y, y)
@@ -139,8 +145,9 @@ def test_the_graph_is_the_networks_layers():
 
 def test_several_faces_give_what_each_gives(standing_in, tmp_path):
     witness = Witness(tmp_path / "weights")
-    views = [View(np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8), 1 + seed / 2)
-             for seed in range(5)]
+    views = [
+        View(np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8), 1 + seed / 2) for seed in range(5)
+    ]
     alone = [witness.log_odds([view])[0] for view in views]
     assert np.ptp(alone) > 0.01
     np.testing.assert_allclose(witness.log_odds(views), alone, atol=1e-4)
@@ -166,13 +173,20 @@ def test_the_graph_is_made_once_and_kept(standing_in, tmp_path, capsys):
     Witness(tmp_path / "weights")
     kept = cache_folder() / GRAPH
     assert kept.read_bytes() == graph.write(pytorch_file.read(standing_in))
-    (tmp_path / "weights" / WEIGHTS).unlink()      # not needed any more
+    (tmp_path / "weights" / WEIGHTS).unlink()  # not needed any more
     Witness(tmp_path / "weights")
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("tampered", [lambda graph: b"", lambda graph: graph[:-1], lambda graph: graph + b"\0",
-                                      lambda graph: graph[:500] + bytes([graph[500] ^ 1]) + graph[501:]])
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        lambda graph: b"",
+        lambda graph: graph[:-1],
+        lambda graph: graph + b"\0",
+        lambda graph: graph[:500] + bytes([graph[500] ^ 1]) + graph[501:],
+    ],
+)
 def test_a_graph_that_was_tampered_with_is_made_again_and_told(standing_in, tmp_path, capsys, tampered):
     Witness(tmp_path / "weights")
     kept = cache_folder() / GRAPH
@@ -187,9 +201,9 @@ def test_a_graph_that_was_tampered_with_is_made_again_and_told(standing_in, tmp_
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the cache is named otherwise there")
 @pytest.mark.parametrize("there", ["file", "folder"])
 def test_a_cache_that_cannot_be_written_is_told_and_the_witness_works(standing_in, tmp_path, capsys, there):
-    if there == "file":     # where the cache's folder would be
+    if there == "file":  # where the cache's folder would be
         (tmp_path / "cache").write_text("")
-    else:                   # where the graph would be
+    else:  # where the graph would be
         (cache_folder() / GRAPH).mkdir(parents=True)
     for _ in range(2):
         said = Witness(tmp_path / "weights").log_odds([View(np.zeros((SIDE, SIDE, 3), np.uint8), 2.7)])
@@ -204,11 +218,17 @@ def test_a_graph_of_another_onnx_is_used_and_not_kept(standing_in, tmp_path, mon
     assert not (cache_folder() / GRAPH).exists() and capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("altered", [
-    lambda weights: b"", lambda weights: weights[:-1], lambda weights: weights[: len(weights) // 2],
-    lambda weights: weights[:100] + bytes([weights[100] ^ 1]) + weights[101:], lambda weights: weights + b"\0",
-    lambda weights: b"cos\nsystem\n(S'echo'\ntR.",
-])
+@pytest.mark.parametrize(
+    "altered",
+    [
+        lambda weights: b"",
+        lambda weights: weights[:-1],
+        lambda weights: weights[: len(weights) // 2],
+        lambda weights: weights[:100] + bytes([weights[100] ^ 1]) + weights[101:],
+        lambda weights: weights + b"\0",
+        lambda weights: b"cos\nsystem\n(S'echo'\ntR.",
+    ],
+)
 def test_weights_that_are_others_are_refused_and_stay(standing_in, tmp_path, capsys, altered):
     file = tmp_path / "weights" / WEIGHTS
     file.write_bytes(altered(standing_in))

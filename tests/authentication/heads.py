@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from authentication.verdict import AUTHORIZED, CHECKING
 
 HEAD = np.array([(-0.5, 0, 0), (0.5, 0, 0), (0, 0.62, 0.5), (-0.4, 1.1, 0.05), (0.4, 1.1, 0.05)])
 PHOTO = HEAD * (1, 1, 0)
-BOX = np.array([(x, y, 0) for x in (-1, 1) for y in (-0.8, 1.9)])     # of a flat picture of that face
+BOX = np.array([(x, y, 0) for x in (-1, 1) for y in (-0.8, 1.9)])  # of a flat picture of that face
 NOBODY = np.empty((0, 15))
 
 
@@ -26,8 +27,16 @@ def turned(yaw: float = 0, pitch: float = 0, roll: float = 0) -> np.ndarray:
     return cv2.Rodrigues(np.array([0, 0, math.radians(roll)]))[0] @ around_x @ around_y
 
 
-def seen(points: np.ndarray, rotation: np.ndarray, size: float, at=(0.5, 0.5), flat: bool = False, noise: float = 0,
-         near: float = 8, rng=np.random.default_rng(0)) -> np.ndarray:
+def seen(
+    points: np.ndarray,
+    rotation: np.ndarray,
+    size: float,
+    at=(0.5, 0.5),
+    flat: bool = False,
+    noise: float = 0,
+    near: float = 8,
+    rng=np.random.default_rng(0),
+) -> np.ndarray:
     """A row as the detector's: `size` is the height of the face's box in pixels, `at` its middle in boxes,
     `near` the distance in eye distances, `noise` the landmarks' jitter in boxes."""
     scale = size / 2.7
@@ -40,7 +49,7 @@ def seen(points: np.ndarray, rotation: np.ndarray, size: float, at=(0.5, 0.5), f
     if flat:
         corners = project(BOX)
         (x, y), (w, h) = corners.min(axis=0), np.ptp(corners, axis=0)
-    else:   # as deep as wide
+    else:  # as deep as wide
         w, h = 2 * scale, size
         x, y = np.array(at) * size - (w / 2, 0.8 * scale)
     return np.array([x, y, w, h, *landmarks.ravel(), 0.93])
@@ -49,9 +58,19 @@ def seen(points: np.ndarray, rotation: np.ndarray, size: float, at=(0.5, 0.5), f
 class Person:
     """Does what the prompt says, a moment later; speed in degrees a second."""
 
-    def __init__(self, size: float = 200, noise: float = 0.0, reaction_s: float = 0.5, how_far: float = 50,
-                 sides={LEFT: 1, RIGHT: -1}, points=HEAD, flat: bool = False, pitch: float = 5, roll: float = -6,
-                 speed: float = 100):
+    def __init__(
+        self,
+        size: float = 200,
+        noise: float = 0.0,
+        reaction_s: float = 0.5,
+        how_far: float = 50,
+        sides=MappingProxyType({LEFT: 1, RIGHT: -1}),
+        points=HEAD,
+        flat: bool = False,
+        pitch: float = 5,
+        roll: float = -6,
+        speed: float = 100,
+    ):
         self.sides, self.speed = sides, speed
         self.size, self.noise, self.reaction_s, self.how_far = size, noise, reaction_s, how_far
         self.points, self.flat, self.pitch, self.roll = points, flat, pitch, roll
@@ -68,14 +87,22 @@ class Person:
             self.yaw += max(-step, min(step, goal - self.yaw))
         self.last_s = time_s
         sway = 0.02 * math.sin(1.3 * time_s), 0.02 * math.sin(0.9 * time_s)
-        return seen(self.points, turned(self.yaw, self.pitch, self.roll), self.size, (0.5 + sway[0], 0.5 + sway[1]),
-                    self.flat, self.noise, rng=self.rng)[None]
+        return seen(
+            self.points,
+            turned(self.yaw, self.pitch, self.roll),
+            self.size,
+            (0.5 + sway[0], 0.5 + sway[1]),
+            self.flat,
+            self.noise,
+            rng=self.rng,
+        )[None]
 
 
 def asks(*order: str, pause_s: float = 0.5) -> Challenge:
     """A challenge that asks for these turns, over and over, in every round."""
-    return Challenge(len(order), draw_turns=lambda n: list(itertools.islice(itertools.cycle(order), n)),
-                     draw_pause=lambda: pause_s)
+    return Challenge(
+        len(order), draw_turns=lambda n: list(itertools.islice(itertools.cycle(order), n)), draw_pause=lambda: pause_s
+    )
 
 
 def play(asked: Challenge, actor, seconds: float = 12, fps: float = 30, start: float = 0.0, passive=AUTHORIZED):
@@ -117,7 +144,7 @@ def relief(frame: np.ndarray, face: np.ndarray, yaw: float) -> np.ndarray:
     right_eye, left_eye = face[4:6].astype(float), face[6:8].astype(float)
     middle, unit = (right_eye + left_eye) / 2, math.dist(right_eye, left_eye)
     fine = 720
-    y, x = np.mgrid[-1.5:2.4:fine * 1j, -1.15:1.15:fine * 1j].astype(np.float32)
+    y, x = np.mgrid[-1.5 : 2.4 : fine * 1j, -1.15 : 1.15 : fine * 1j].astype(np.float32)
     inside = 1 - (x / 1.15) ** 2 - ((y - 0.45) / 1.9) ** 2
     z = 1.2 * np.sqrt(np.maximum(inside, 0)) - 0.2 + 0.55 * np.exp(-((x / 0.22) ** 2) - ((y - 0.55) / 0.3) ** 2)
     places = np.stack([middle[0] + x * unit, middle[1] + y * unit], axis=-1).astype(np.float32)
@@ -128,7 +155,7 @@ def relief(frame: np.ndarray, face: np.ndarray, yaw: float) -> np.ndarray:
     depth = z * cos - x * sin
     height, width = frame.shape[:2]
     drawn = (inside > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    order = np.argsort(depth[drawn], kind="stable")     # what is nearer is drawn last
+    order = np.argsort(depth[drawn], kind="stable")  # what is nearer is drawn last
     picture = frame.copy()
     picture[row[drawn][order], column[drawn][order]] = skin[drawn][order]
     return picture

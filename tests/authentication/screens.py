@@ -16,9 +16,21 @@ class Screen:
     def __init__(self, folder: Path):
         reader, writer = os.pipe()
         self._server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1400x900x24", "-fbdir", folder, "-nolisten", "tcp",
-             "-noreset"],
-            pass_fds=[writer], stderr=subprocess.DEVNULL,
+            [
+                "Xvfb",
+                "-displayfd",
+                str(writer),
+                "-screen",
+                "0",
+                "1400x900x24",
+                "-fbdir",
+                folder,
+                "-nolisten",
+                "tcp",
+                "-noreset",
+            ],
+            pass_fds=[writer],
+            stderr=subprocess.DEVNULL,
         )
         os.close(writer)
         with os.fdopen(reader) as answer:
@@ -42,11 +54,12 @@ class Screen:
         place = self._ask(*search, "getwindowgeometry", "--shell")
         # xdotool counts the title bar twice in a window's own place.
         corner = self._ask(*search, "mousemove", "--window", "%1", "0", "0", "getmouselocation", "--shell")
-        return self.picture()[corner["Y"]:corner["Y"] + place["HEIGHT"], corner["X"]:corner["X"] + place["WIDTH"]]
+        return self.picture()[corner["Y"] : corner["Y"] + place["HEIGHT"], corner["X"] : corner["X"] + place["WIDTH"]]
 
     def _ask(self, *command: str) -> dict[str, int]:
-        answer = subprocess.run(["xdotool", *command], env=self.env, check=True, timeout=20, stdout=subprocess.PIPE,
-                                text=True)
+        answer = subprocess.run(
+            ["xdotool", *command], env=self.env, check=True, timeout=20, stdout=subprocess.PIPE, text=True
+        )
         return {name: int(value) for name, value in (line.split("=") for line in answer.stdout.split())}
 
     def press(self, *command: str) -> None:

@@ -117,6 +117,7 @@ def test_a_turn_before_the_prompt_fails(side):
 
 def test_a_turn_sooner_than_anybody_can_react_fails():
     """A recording whose turn happens to begin with the prompt."""
+
     class Quick(Person):
         def __call__(self, time_s, prompt):
             self.yaw = 50 if prompt and prompt.kind == LEFT else 0
@@ -136,7 +137,7 @@ def test_a_glitch_of_the_landmarks_is_neither_an_answer_nor_a_mistake(yaw):
 
     def actor(time_s, prompt):
         runs = prompt and (prompt.kind == LEFT or asked._phase == challenge.READY)
-        hit = runs and next(glitch) % 9 in (4, 5, 6)        # a tenth of a second
+        hit = runs and next(glitch) % 9 in (4, 5, 6)  # a tenth of a second
         return seen(HEAD, turned(yaw if hit else 0), 200)[None]
 
     asked = asks(LEFT)
@@ -158,11 +159,17 @@ def test_a_turn_in_a_box_as_narrow_as_a_tilted_photos_or_seen_with_doubt_is_no_a
 
 
 @pytest.mark.parametrize("when", [AHEAD, LEFT, BACK])
-@pytest.mark.parametrize("event, frames, reason", [
-    ("leave", 11, challenge.LOST), ("leave", 7, None),
-    ("swap", 1, challenge.SWAPPED), ("other size", 1, challenge.SWAPPED),
-    ("second face", 6, challenge.CROWD), ("second face", 3, None),
-])
+@pytest.mark.parametrize(
+    "event, frames, reason",
+    [
+        ("leave", 11, challenge.LOST),
+        ("leave", 7, None),
+        ("swap", 1, challenge.SWAPPED),
+        ("other size", 1, challenge.SWAPPED),
+        ("second face", 6, challenge.CROWD),
+        ("second face", 3, None),
+    ],
+)
 def test_one_and_the_same_face_throughout(when, event, frames, reason):
     """Each at the third frame of the look ahead, of the turn, of the way back; what is short enough passes."""
     person, since = Person(reaction_s=0.4), itertools.count()
@@ -218,8 +225,8 @@ def test_whoever_failed_twice_is_barred_until_he_goes():
 
 def test_a_pass_wipes_the_slate():
     asked = asks(LEFT)
-    play(asked, Person(sides={}), 6)            # no answer
-    play(asked, Person(sides={LEFT: -1}), 6, start=6)       # and a wrong one
+    play(asked, Person(sides={}), 6)  # no answer
+    play(asked, Person(sides={LEFT: -1}), 6, start=6)  # and a wrong one
     assert asked._failed and asked._unanswered
     end = play(asked, Person(), 20, start=12)
     assert end[-1][1] == AUTHORIZED
@@ -288,6 +295,7 @@ def test_in_a_crowd_nothing_is_asked_and_nothing_fails():
 @pytest.mark.parametrize("how_far", [35, 50, 65])
 def test_a_photo_that_is_turned_at_every_prompt_is_no_head(how_far):
     for near, pitch in itertools.product((4, 8, 1000), (-40, 0, 40)):
+
         class Photo(Person):
             def __call__(self, time_s, prompt):
                 super().__call__(time_s, prompt)
@@ -304,8 +312,9 @@ def test_a_replay_has_the_chance_that_the_docstring_says():
         passed = 0
         for _ in range(rounds):
             recorded = itertools.cycle([toss.choice((LEFT, RIGHT)) for _ in range(turns)])
-            asked = Challenge(turns, draw_turns=lambda n: [toss.choice((LEFT, RIGHT)) for _ in range(n)],
-                              draw_pause=lambda: 0.3)
+            asked = Challenge(
+                turns, draw_turns=lambda n: [toss.choice((LEFT, RIGHT)) for _ in range(n)], draw_pause=lambda: 0.3
+            )
             passed += replay(asked, recorded) == AUTHORIZED
         spread = math.sqrt(expected * (1 - expected) / rounds)
         assert abs(passed / rounds - expected) < 3.5 * spread, turns

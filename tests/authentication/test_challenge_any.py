@@ -14,14 +14,20 @@ from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
 
 ANY_FACE = st.builds(
     lambda yaw, at, size, sure, flat: np.append(
-        seen(PHOTO if flat else HEAD, turned(yaw), size, (at, 0.5), flat)[:14], sure),
-    st.sampled_from([-70, -50, -20, 0, 0, 0, 20, 50, 70]), st.sampled_from([0.5, 0.5, 0.5, 0.7, 2]),
-    st.sampled_from([100, 100, 100, 180]), st.sampled_from([0.95, 0.95, 0.6]), st.booleans())
+        seen(PHOTO if flat else HEAD, turned(yaw), size, (at, 0.5), flat)[:14], sure
+    ),
+    st.sampled_from([-70, -50, -20, 0, 0, 0, 20, 50, 70]),
+    st.sampled_from([0.5, 0.5, 0.5, 0.7, 2]),
+    st.sampled_from([100, 100, 100, 180]),
+    st.sampled_from([0.95, 0.95, 0.6]),
+    st.booleans(),
+)
 ANY_STRETCH = st.tuples(
-    st.sampled_from([1, 3, 10, 30]),                            # so many frames
-    st.sampled_from([1 / 60, 1 / 30, 0.1, 0.1, 0.4, 2]),        # so far apart
+    st.sampled_from([1, 3, 10, 30]),  # so many frames
+    st.sampled_from([1 / 60, 1 / 30, 0.1, 0.1, 0.4, 2]),  # so far apart
     st.lists(ANY_FACE, min_size=0, max_size=2) | st.lists(ANY_FACE, min_size=1, max_size=1),
-    st.sampled_from([AUTHORIZED] * 5 + [CHECKING, UNAUTHORIZED]))
+    st.sampled_from([AUTHORIZED] * 5 + [CHECKING, UNAUTHORIZED]),
+)
 
 
 @settings(max_examples=100, deadline=None)

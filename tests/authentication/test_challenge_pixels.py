@@ -71,7 +71,7 @@ def attack(photo: np.ndarray, detector, rng: np.random.Generator) -> list[np.nda
     """What the detector sees of a photo that is moved, tilted about some axis to some 25 to 65 degrees, bent
     meanwhile or not, held, and brought back; a frame each tenth of a second."""
     axis, angle = rng.uniform(0, 360), rng.uniform(25, 65)
-    if rng.random() < 0.5:      # most attackers try the vertical one, it looks like turning
+    if rng.random() < 0.5:  # most attackers try the vertical one, it looks like turning
         axis = rng.choice([90, 270]) + rng.normal(0, 8)
     bend = rng.choice([0, 0, rng.uniform(0.4, 1.5)])
     bend_axis, near, roll = rng.uniform(0, math.pi), rng.uniform(2, 8), rng.normal(0, 5)
@@ -80,8 +80,11 @@ def attack(photo: np.ndarray, detector, rng: np.random.Generator) -> list[np.nda
         rotation = tilt(axis, share * angle) @ turned(roll=roll)
         shift = np.float32([[1, 0, 4 * share], [0, 1, 3 * share]])
         picture = printed(photo, rotation, share * bend, bend_axis, near)
-        found.append(detector.detect(cv2.warpAffine(picture, shift, (PHOTO_SIDE, PHOTO_SIDE), None, cv2.INTER_LINEAR,
-                                                    cv2.BORDER_REPLICATE)))
+        found.append(
+            detector.detect(
+                cv2.warpAffine(picture, shift, (PHOTO_SIDE, PHOTO_SIDE), None, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+            )
+        )
     return found
 
 
@@ -93,16 +96,18 @@ def test_a_hundred_photos_tilted_bent_and_moved_at_the_prompt_fail(live_frames, 
         x, y, w, h = detector.detect(frame)[0][:4]
         side = 2 * max(w, h)
         scale = PHOTO_SIDE / side
-        window = np.float32([[scale, 0, PHOTO_SIDE / 2 - scale * (x + w / 2)],
-                             [0, scale, PHOTO_SIDE / 2 - scale * (y + h / 2)]])
+        window = np.float32(
+            [[scale, 0, PHOTO_SIDE / 2 - scale * (x + w / 2)], [0, scale, PHOTO_SIDE / 2 - scale * (y + h / 2)]]
+        )
         photo = cv2.warpAffine(frame, window, (PHOTO_SIDE, PHOTO_SIDE), None, cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
         movement = attack(photo, detector, rng)
         seen_at_all += len(movement[0]) == 1
         far += len(movement[4]) == 1
         for side in (LEFT, RIGHT):
             asked, moves = asks(side, pause_s=0.3), itertools.cycle(movement)
-            track = play(asked, lambda _, prompt: next(moves) if prompt and prompt.kind in (LEFT, RIGHT)
-                         else movement[0], 8, 10)
+            track = play(
+                asked, lambda _, prompt: next(moves) if prompt and prompt.kind in (LEFT, RIGHT) else movement[0], 8, 10
+            )
             assert AUTHORIZED not in states(track), (number, side)
     assert seen_at_all > 90 and far > 50, "photos that are not seen prove nothing"
 
@@ -114,9 +119,25 @@ def watch(trained, tmp_path, monkeypatch):
 
     def start(source, order, *options):
         monkeypatch.setattr(challenge, "Challenge", lambda turns: asks(*order))
-        status = liveness_main.main(["--model", str(trained.model), "--le", str(trained.le), "--detector", str(WEIGHTS),
-                                     "--source", str(source), "--no-display", "--no-voice", "--scores", "scores.csv",
-                                     "--challenge", str(len(order)), *options])
+        status = liveness_main.main(
+            [
+                "--model",
+                str(trained.model),
+                "--le",
+                str(trained.le),
+                "--detector",
+                str(WEIGHTS),
+                "--source",
+                str(source),
+                "--no-display",
+                "--no-voice",
+                "--scores",
+                "scores.csv",
+                "--challenge",
+                str(len(order)),
+                *options,
+            ]
+        )
         with open(tmp_path / "scores.csv", newline="") as file:
             return status, list(csv.DictReader(file))
 
@@ -126,6 +147,7 @@ def watch(trained, tmp_path, monkeypatch):
 @pytest.fixture
 def obedient(turning, write_video):
     """A video of the sample's head that looks ahead for 2.2 s, turns to one side, and comes back."""
+
     def write(side: int):
         degrees = [0] * 66 + [10, 20, 30, 40] + [46] * 12 + [40, 30, 20, 10] + [0] * 30
         return write_video([turning[side * yaw] for yaw in degrees], f"turn{side}.avi", "MJPG")

@@ -88,7 +88,7 @@ def test_label_and_bar_of_a_face_at_any_edge_stay_inside_the_picture(plates, siz
     assert len(plates) == (3 if state == CHECKING else 2), "the corner, the label, and the bar while checking"
     assert all(inside(plate, size) for plate in plates)
     label = plates[-1]
-    ground = picture[label[1] + 1:label[3] - 1, label[0] + 4:label[2] - 4]
+    ground = picture[label[1] + 1 : label[3] - 1, label[0] + 4 : label[2] - 4]
     assert (ground == drawing.COLOURS[state]).all(-1).mean() > 0.4
 
 
@@ -104,8 +104,15 @@ def everything(size, state, boxes=None):
 def test_nothing_lies_on_anything_else(plates, size, shown, state):
     full = everything(size, state)
     some = {"all": full}.get(shown) or View(
-        full.boxes, state, full.score, full.progress, full.banner if shown == "banner" else "",
-        full.trouble if shown == "trouble" else "", full.prompt if shown == "prompt" else None, full.fps)
+        full.boxes,
+        state,
+        full.score,
+        full.progress,
+        full.banner if shown == "banner" else "",
+        full.trouble if shown == "trouble" else "",
+        full.prompt if shown == "prompt" else None,
+        full.fps,
+    )
     picture = annotate(np.full((*size, 3), 90, np.uint8), some)
     assert all(inside(plate, size) for plate in plates)
     assert all(apart(a, b) for n, a in enumerate(plates) for b in plates[:n])
@@ -116,7 +123,7 @@ def test_nothing_lies_on_anything_else(plates, size, shown, state):
     assert all(plate[1] > top - 1 and plate[3] <= bottom + 1 for plate in plates)
     # White is ink only, and lies on something.
     ink = (picture >= 250).all(-1)
-    ink[:top] = ink[bottom + 1:] = False
+    ink[:top] = ink[bottom + 1 :] = False
     assert ink.any()
     for left, up, right, down in plates:
         ink[up:down, left:right] = False
@@ -125,8 +132,12 @@ def test_nothing_lies_on_anything_else(plates, size, shown, state):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from(SIZES), st.sampled_from(STATES),
-       st.lists(st.tuples(*[st.floats(-0.3, 1.2)] * 2, *[st.floats(0.001, 0.9)] * 2), max_size=12), st.booleans())
+@given(
+    st.sampled_from(SIZES),
+    st.sampled_from(STATES),
+    st.lists(st.tuples(*[st.floats(-0.3, 1.2)] * 2, *[st.floats(0.001, 0.9)] * 2), max_size=12),
+    st.booleans(),
+)
 def test_many_faces_anywhere_are_drawn_without_labels_on_labels(size, state, faces, more):
     boxes = np.array(faces).reshape(-1, 4) * (size[1], size[0], size[1], size[0])
     view = everything(size, state, boxes) if more else View(boxes, state, 0.5, 0.5)
@@ -158,8 +169,10 @@ def test_the_bar_fills_with_the_evidence_and_goes_when_it_is_complete(plates, si
     assert lengths == pytest.approx([0, 0.25, 0.5, 1, 1], abs=0.03)
     x, _, w, _ = face_in(size)[0]
     assert (left, right) == pytest.approx((x, x + w), abs=1)
-    for over in (View(face_in(size), AUTHORIZED, 0.9, 1),
-                 View(face_in(size), CHECKING, None, 1, prompt=Prompt(LEFT, "Turn", 0.5, 0, 1))):
+    for over in (
+        View(face_in(size), AUTHORIZED, 0.9, 1),
+        View(face_in(size), CHECKING, None, 1, prompt=Prompt(LEFT, "Turn", 0.5, 0, 1)),
+    ):
         plates.clear()
         annotate(black(size), over)
         assert len(plates) == 1, "the label"
@@ -194,15 +207,15 @@ def test_every_text_can_be_read_on_light_and_on_dark_video(plates, ground, size,
     if ground == "noise":
         frame = np.random.default_rng(1).integers(0, 256, frame.shape, np.uint8)
     picture = annotate(frame, View(face_in(size), state, 0.5, 0.5, WHAT_WAS_DONE, fps=30))
-    for left, top, right, bottom in (plates[0], plates[-1]):    # corner and label
-        assert contrast(picture[top + 2:bottom - 2, left + 3:right - 3]) >= 4.5
+    for left, top, right, bottom in (plates[0], plates[-1]):  # corner and label
+        assert contrast(picture[top + 2 : bottom - 2, left + 3 : right - 3]) >= 4.5
         assert bottom - top >= max(10, size[0] / 40)
-    banner = picture[-round(1.8 * drawing._text_size(*size)):]
-    assert contrast(banner[:, size[1] // 5: -size[1] // 5]) >= 4.5
+    banner = picture[-round(1.8 * drawing._text_size(*size)) :]
+    assert contrast(banner[:, size[1] // 5 : -size[1] // 5]) >= 4.5
     plates.clear()
     picture = annotate(frame, View(NOBODY, state, trouble=NO_PICTURE))
     ((left, top, right, bottom),) = plates
-    assert contrast(picture[top + 3:bottom - 3, left + 3:right - 3]) >= 4.5
+    assert contrast(picture[top + 3 : bottom - 3, left + 3 : right - 3]) >= 4.5
 
 
 @pytest.mark.parametrize("ground", [0, 128, 255])
@@ -217,14 +230,15 @@ def test_the_box_is_seen_on_any_video(ground, state):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_challenge_can_be_read_on_white_video(size):
-    panel = annotate(np.full((*size, 3), 255, np.uint8),
-                     View(NOBODY, CHECKING, prompt=Prompt(LEFT, TEXTS[LEFT], 0.5, 0, 2)))
+    panel = annotate(
+        np.full((*size, 3), 255, np.uint8), View(NOBODY, CHECKING, prompt=Prompt(LEFT, TEXTS[LEFT], 0.5, 0, 2))
+    )
     bottom = np.flatnonzero((panel[:, -1] == 255).all(-1))[0]
-    words = panel[:round(bottom * 0.65), round(size[1] * 0.25):round(size[1] * 0.95)]
+    words = panel[: round(bottom * 0.65), round(size[1] * 0.25) : round(size[1] * 0.95)]
     assert contrast(words) >= 4.5
 
 
-text = st.text(st.characters(min_codepoint=32, max_codepoint=0x24f), max_size=120)
+text = st.text(st.characters(min_codepoint=32, max_codepoint=0x24F), max_size=120)
 
 
 @settings(max_examples=200, deadline=None)
@@ -268,7 +282,7 @@ def test_threads_do_not_garble_each_others_texts():
 @pytest.mark.parametrize("state", STATES)
 def test_a_mirror_swaps_the_sides_of_picture_and_boxes_and_no_text(state):
     frame = black((480, 640))
-    frame[:, :320] = (90, 30, 30)       # what is at the user's right
+    frame[:, :320] = (90, 30, 30)  # what is at the user's right
     view = View(np.array([[50.0, 200, 100, 120]]), state, 0.9, banner="Words", prompt=Prompt(LEFT, "Turn", 1, 0, 1))
     flipped, seen = mirrored(frame, view)
     assert flipped[470, 634].tolist() == [90, 30, 30] and frame[470, 5].tolist() == [90, 30, 30]
@@ -286,8 +300,8 @@ def test_the_arrow_stands_on_the_side_it_points_to(size, kind):
     prompt = Prompt(kind, TEXTS[kind], 0.5, 0, 2)
     picture = annotate(np.zeros((*size, 3), np.uint8), View(NOBODY, CHECKING, prompt=prompt))
     height, width = size
-    amber = (np.abs(picture.astype(int) - panel.PROMPT_COLOURS[kind]).max(axis=-1) < 3)
-    bar = int(np.flatnonzero(amber[:, 0]).max())        # the countdown's last row
+    amber = np.abs(picture.astype(int) - panel.PROMPT_COLOURS[kind]).max(axis=-1) < 3
+    bar = int(np.flatnonzero(amber[:, 0]).max())  # the countdown's last row
     assert amber[bar].sum() == pytest.approx(width / 2, abs=2)
     arrow = np.argwhere(amber[: bar - height // 60])
     columns = arrow[:, 1] if kind == LEFT else width - 1 - arrow[:, 1]

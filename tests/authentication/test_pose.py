@@ -28,11 +28,17 @@ def test_left_is_left_in_a_real_picture(live_frames, detector):
 
 
 def test_a_flat_photo_looks_frontal_however_it_is_tilted():
-    far = [abs(pose(seen(PHOTO, tilt(axis, angle), 100, flat=True, near=1000)))
-           for axis in range(0, 360, 15) for angle in (0, 30, 60, 75)]
+    far = [
+        abs(pose(seen(PHOTO, tilt(axis, angle), 100, flat=True, near=1000)))
+        for axis in range(0, 360, 15)
+        for angle in (0, 30, 60, 75)
+    ]
     assert max(far) < 0.01
-    near = [abs(pose(seen(PHOTO, tilt(axis, angle), 100, flat=True, near=5)))
-            for axis in range(0, 360, 15) for angle in (0, 30, 60)]
+    near = [
+        abs(pose(seen(PHOTO, tilt(axis, angle), 100, flat=True, near=5)))
+        for axis in range(0, 360, 15)
+        for angle in (0, 30, 60)
+    ]
     assert max(near) < FRONTAL
 
 

@@ -26,7 +26,7 @@ def frames(count: int) -> list[np.ndarray]:
     return [np.full((120, 160, 3), 2 * n, np.uint8) for n in range(count)]
 
 
-BARE = View(NOBODY, CHECKING, fps=30)       # nothing to draw: the corner is the window's
+BARE = View(NOBODY, CHECKING, fps=30)  # nothing to draw: the corner is the window's
 
 
 def shades(path: Path) -> list[int]:
@@ -119,7 +119,7 @@ def test_a_disk_that_cannot_keep_up_costs_a_camera_pictures_not_time(tmp_path, m
         recorder.put(n / 30, frames(1)[0], BARE, [(n, *range(8))])
         longest = max(longest, time.monotonic() - before)
     assert longest < 0.5 and time.monotonic() - began < 2
-    with pytest.raises(RecordingError):     # nothing was really written
+    with pytest.raises(RecordingError):  # nothing was really written
         recorder.close()
     with open(tmp_path / "scores.csv", newline="") as file:
         assert len(list(csv.reader(file))) == 101
@@ -200,11 +200,27 @@ def record(path: Path, announced: float, stamps: list[float]) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi", ".webm"])
-@pytest.mark.parametrize("announced, real", [
-    (1000 / 7, 1000 / 7), (201.1, 201.0989), (1000, 30), (1000, 29.97), (60, 30), (30, 240), (math.nan, 25), (0, 15),
-    (-1, 12.5), (1e9, 30), (0.5, 0.5), (24000 / 1001, 24000 / 1001), (60000 / 1001, 60000 / 1001), (1000, 1000)])
+@pytest.mark.parametrize(
+    "announced, real",
+    [
+        (1000 / 7, 1000 / 7),
+        (201.1, 201.0989),
+        (1000, 30),
+        (1000, 29.97),
+        (60, 30),
+        (30, 240),
+        (math.nan, 25),
+        (0, 15),
+        (-1, 12.5),
+        (1e9, 30),
+        (0.5, 0.5),
+        (24000 / 1001, 24000 / 1001),
+        (60000 / 1001, 60000 / 1001),
+        (1000, 1000),
+    ],
+)
 def test_the_video_lasts_as_long_as_what_it_shows(tmp_path, suffix, announced, real):
-    stamps = [round(n / real, 3) for n in range(60)]        # WebM has milliseconds
+    stamps = [round(n / real, 3) for n in range(60)]  # WebM has milliseconds
     record(tmp_path / f"out{suffix}", announced, stamps)
     video = cv2.VideoCapture(str(tmp_path / f"out{suffix}"))
     count = len(shades(tmp_path / f"out{suffix}"))
@@ -224,7 +240,7 @@ def test_a_pause_in_a_file_lasts_as_long_in_its_video(tmp_path):
 def test_a_video_of_pictures_that_it_cannot_hold_costs_no_scores(tmp_path):
     recorder = Recorder(tmp_path / "out.mp4", tmp_path / "scores.csv", 30, live=False)
     for n in range(20):
-        recorder.put(n / 30, np.zeros((16, 9000, 3), np.uint8), BARE, [(n, *range(8))])     # MPEG-4 ends at 8191
+        recorder.put(n / 30, np.zeros((16, 9000, 3), np.uint8), BARE, [(n, *range(8))])  # MPEG-4 ends at 8191
     with pytest.raises(RecordingError, match="name an .mp4 or .avi file"):
         recorder.close()
     assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]

@@ -85,7 +85,7 @@ def test_it_looks_at_once_at_a_face_that_jumped_or_came_back(flat):
     witness = Noting()
     scorer = Scorer(flat, witness)
     scorer.scores(0, FRAME, faces(A))
-    scorer.scores(0.01, FRAME, faces((42, 61, 60, 60)))    # moved a little: the same
+    scorer.scores(0.01, FRAME, faces((42, 61, 60, 60)))  # moved a little: the same
     assert len(witness.asked) == 1
     scorer.scores(0.02, FRAME, faces((90, 61, 60, 60)))
     assert witness.asked[1:] == [(90, 61, 60, 60)]
@@ -156,10 +156,17 @@ def test_with_a_network_of_the_witness_form(network, detector, live_frames, monk
         assert said == pytest.approx(probability(fuse(word, own, network.weight)).tolist(), abs=1e-6)
 
 
-@pytest.mark.parametrize("a, b, share", [
-    ((0, 0, 10, 10), (0, 0, 10, 10), 1), ((0, 0, 10, 10), (5, 0, 10, 10), 1 / 3), ((0, 0, 10, 10), (10, 0, 5, 5), 0),
-    ((0, 0, 10, 10), (2, 2, 5, 5), 0.25), ((0, 0, 0, 0), (0, 0, 0, 0), 0), ((0, 0, 10, 10), (20, 20, 5, 5), 0),
-])
+@pytest.mark.parametrize(
+    "a, b, share",
+    [
+        ((0, 0, 10, 10), (0, 0, 10, 10), 1),
+        ((0, 0, 10, 10), (5, 0, 10, 10), 1 / 3),
+        ((0, 0, 10, 10), (10, 0, 5, 5), 0),
+        ((0, 0, 10, 10), (2, 2, 5, 5), 0.25),
+        ((0, 0, 0, 0), (0, 0, 0, 0), 0),
+        ((0, 0, 10, 10), (20, 20, 5, 5), 0),
+    ],
+)
 def test_overlap_is_the_share_that_two_boxes_have_in_common(a, b, share):
     assert overlap(np.array(a, float), np.array(b, float)) == pytest.approx(share)
     assert overlap(np.array(b, float), np.array(a, float)) == pytest.approx(share)

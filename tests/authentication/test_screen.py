@@ -28,10 +28,29 @@ def start(trained, tmp_path):
 
     def begin(source, *options, **screens) -> subprocess.Popen:
         env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
-        running.append(subprocess.Popen(
-            [sys.executable, ROOT / "liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS,
-             "--source", source, "--no-voice", *options], cwd=tmp_path, env=env | screens, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True))
+        running.append(
+            subprocess.Popen(
+                [
+                    sys.executable,
+                    ROOT / "liveness_main.py",
+                    "-m",
+                    trained.model,
+                    "-l",
+                    trained.le,
+                    "-d",
+                    WEIGHTS,
+                    "--source",
+                    source,
+                    "--no-voice",
+                    *options,
+                ],
+                cwd=tmp_path,
+                env=env | screens,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
         return running[-1]
 
     yield begin
@@ -55,11 +74,18 @@ def screen(tmp_path_factory):
     screen.close()
 
 
-@pytest.mark.parametrize("screens, told", [
-    ({"DISPLAY": ":77"}, "DISPLAY=:77"), ({"DISPLAY": "garbage"}, "DISPLAY=garbage"),
-    ({"DISPLAY": ":77", "WAYLAND_DISPLAY": "wayland-77"}, "DISPLAY=:77"),
-    ({"WAYLAND_DISPLAY": "wayland-77"}, "Xwayland"), ({"DISPLAY": ":77", "QT_QPA_PLATFORM": "wayland"}, "DISPLAY=:77"),
-    ({"QT_QPA_PLATFORM": "offscreen"}, "no screen"), ({"DISPLAY": ""}, "no screen")])
+@pytest.mark.parametrize(
+    "screens, told",
+    [
+        ({"DISPLAY": ":77"}, "DISPLAY=:77"),
+        ({"DISPLAY": "garbage"}, "DISPLAY=garbage"),
+        ({"DISPLAY": ":77", "WAYLAND_DISPLAY": "wayland-77"}, "DISPLAY=:77"),
+        ({"WAYLAND_DISPLAY": "wayland-77"}, "Xwayland"),
+        ({"DISPLAY": ":77", "QT_QPA_PLATFORM": "wayland"}, "DISPLAY=:77"),
+        ({"QT_QPA_PLATFORM": "offscreen"}, "no screen"),
+        ({"DISPLAY": ""}, "no screen"),
+    ],
+)
 def test_a_screen_that_is_not_there_is_told_in_one_line(start, sample, tmp_path, screens, told):
     done = end_of(start(sample.real, "--once", "--output", "out.mp4", **screens))
     assert_one_line(done, told, "--no-display")
@@ -110,12 +136,21 @@ def test_an_intruders_lock_is_asked_for_though_the_screen_goes_away(start, scree
     assert (tmp_path / "locked").exists() and list((tmp_path / "incidents").glob("*/incident.json"))
 
 
-@pytest.mark.parametrize("wheels, told", [
-    (["opencv-python-headless"], ["opencv-python-headless cannot open", "pip uninstall opencv-python-headless,"]),
-    (["opencv-python", "opencv-python-headless"], ["uninstall opencv-python opencv-python-headless,"]),
-    (["opencv_contrib_python", "opencv-contrib-python-headless"],
-     ["taken the place of opencv-contrib-python ", "uninstall opencv-contrib-python opencv-contrib-python-headless,"]),
-    ([], ["this OpenCV cannot open windows"])])
+@pytest.mark.parametrize(
+    "wheels, told",
+    [
+        (["opencv-python-headless"], ["opencv-python-headless cannot open", "pip uninstall opencv-python-headless,"]),
+        (["opencv-python", "opencv-python-headless"], ["uninstall opencv-python opencv-python-headless,"]),
+        (
+            ["opencv_contrib_python", "opencv-contrib-python-headless"],
+            [
+                "taken the place of opencv-contrib-python ",
+                "uninstall opencv-contrib-python opencv-contrib-python-headless,",
+            ],
+        ),
+        ([], ["this OpenCV cannot open windows"]),
+    ],
+)
 def test_an_opencv_without_windows_is_told_with_what_to_remove(monkeypatch, wheels, told):
     def without_windows(*_):
         raise cv2.error("The function is not implemented. Rebuild the library with Windows, GTK+ 2.x or Cocoa support")

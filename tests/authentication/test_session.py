@@ -18,7 +18,7 @@ from authentication.session import Ending, watch
 from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
 from capture.source import SourceError
 
-ENOUGH = 40 * SOON      # frames, or notices that there is none
+ENOUGH = 40 * SOON  # frames, or notices that there is none
 
 
 @pytest.fixture
@@ -61,8 +61,12 @@ def test_a_stream_that_freezes_ends_the_visit_and_the_next_picture_begins_anothe
             camera_server.mode = "run"
             return True
 
-    screen = Screen(freeze, lambda picture, view: picture is None and "the same picture" in view.trouble, thaw,
-                    lambda picture, view: picture is not None and view.state == AUTHORIZED and not view.trouble)
+    screen = Screen(
+        freeze,
+        lambda picture, view: picture is None and "the same picture" in view.trouble,
+        thaw,
+        lambda picture, view: picture is not None and view.state == AUTHORIZED and not view.trouble,
+    )
     with stream(camera_server) as source:
         look = watch_with(parts, source, screen)
     assert look.visit == (2, 0)
@@ -128,8 +132,11 @@ def test_a_prompt_overtakes_the_sentences_that_wait(monkeypatch):
     sentences = ["", SENTENCES[LEFT]]
     source = SimpleNamespace(live=False, name="file")
     looking = (item for item in [(0, 0.0, None, None), (1, 0.03, None, None)])
-    judge = SimpleNamespace(judge=lambda time_s, frame, found: Look(
-        np.empty((0, 15)), [], False, CHECKING, 0.0, 0.0, (0, 0), False, None, sentences.pop(0)))
+    judge = SimpleNamespace(
+        judge=lambda time_s, frame, found: Look(
+            np.empty((0, 15)), [], False, CHECKING, 0.0, 0.0, (0, 0), False, None, sentences.pop(0)
+        )
+    )
     watch(source, looking, judge, guard, None, None, Ending(), Stop())
     guard.close(0)
     assert spoken == [(SENTENCES[LEFT], True)]

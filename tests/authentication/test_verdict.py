@@ -96,10 +96,15 @@ def test_a_replay_after_an_hour_of_live_face_is_found_within_a_second():
 
 
 @settings(max_examples=200, deadline=None)
-@given(false_pass=BOUND, false_lock=BOUND, fps=st.sampled_from([10, 25, 30, 60]), live=st.booleans(),
-       clearer=st.floats(0, 1), before=st.floats(0, 3))
-def test_whatever_the_bounds_clear_evidence_decides_within_a_second(false_pass, false_lock, fps, live, clearer,
-                                                                    before):
+@given(
+    false_pass=BOUND,
+    false_lock=BOUND,
+    fps=st.sampled_from([10, 25, 30, 60]),
+    live=st.booleans(),
+    clearer=st.floats(0, 1),
+    before=st.floats(0, 3),
+)
+def test_whatever_the_bounds_clear_evidence_decides_within_a_second(false_pass, false_lock, fps, live, clearer, before):
     """From nothing and from any other evidence, up to the opposite verdict."""
     verdict = Verdict(false_pass, false_lock)
     clear = verdict.clear + clearer * (1 - verdict.clear)
@@ -112,8 +117,15 @@ def test_whatever_the_bounds_clear_evidence_decides_within_a_second(false_pass, 
 
 
 @settings(max_examples=300, deadline=None)
-@given(false_pass=BOUND, false_lock=BOUND, fps=st.floats(5, 240), live=st.booleans(), length=st.floats(0, 0.1),
-       at=st.floats(0, 2), others=st.lists(st.floats(0, 0.5), min_size=1, max_size=20))
+@given(
+    false_pass=BOUND,
+    false_lock=BOUND,
+    fps=st.floats(5, 240),
+    live=st.booleans(),
+    length=st.floats(0, 0.1),
+    at=st.floats(0, 2),
+    others=st.lists(st.floats(0, 0.5), min_size=1, max_size=20),
+)
 def test_whatever_the_bounds_no_glitch_ever_decides(false_pass, false_lock, fps, live, length, at, others):
     """The other frames, which say the opposite or nothing, may be of any kind and in any order."""
     verdict, seen = Verdict(false_pass, false_lock), set()
@@ -132,8 +144,7 @@ def test_a_verdict_is_harder_to_overturn_than_to_reach(state, score):
     assert 1.8 * reached < overturned
 
 
-@pytest.mark.parametrize("bounds",
-                         [(0, 0.001), (0.001, 0), (0.02, 0.001), (0.001, 1), (math.nan, 0.001), (1e-7, 1e-7)])
+@pytest.mark.parametrize("bounds", [(0, 0.001), (0.001, 0), (0.02, 0.001), (0.001, 1), (math.nan, 0.001), (1e-7, 1e-7)])
 def test_bounds_under_which_the_guarantees_would_not_hold_are_refused(bounds):
     with pytest.raises(ValueError, match="error rate"):
         Verdict(*bounds)

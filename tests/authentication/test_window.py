@@ -29,8 +29,23 @@ def window(screen, trained, sample, live_frames, write_video, tmp_path):
     """The authenticator on a long live video, in a real window that has shown its verdict."""
     video = write_video(np.concatenate([live_frames, live_frames[::-1]] * 10), "long.mp4")
     process = subprocess.Popen(
-        [sys.executable, ROOT / "liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS,
-         "--source", video, "--no-voice"], cwd=tmp_path, env=screen.env, stderr=subprocess.PIPE, text=True,
+        [
+            sys.executable,
+            ROOT / "liveness_main.py",
+            "-m",
+            trained.model,
+            "-l",
+            trained.le,
+            "-d",
+            WEIGHTS,
+            "--source",
+            video,
+            "--no-voice",
+        ],
+        cwd=tmp_path,
+        env=screen.env,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 30
     while shown_in(screen.picture(), AUTHORIZED) < 200:
@@ -120,19 +135,21 @@ def shown(screen, tmp_path):
 def coloured(size: tuple[int, int]) -> np.ndarray:
     """Blue on the left, white on the right."""
     frame = np.full((*size, 3), 255, np.uint8)
-    frame[:, :size[1] // 2] = (200, 60, 0)
+    frame[:, : size[1] // 2] = (200, 60, 0)
     return frame
 
 
-@pytest.mark.parametrize("size, wanted", [
-    ((2160, 3840), (720, 1280)), ((1920, 1080), (720, 405)), ((144, 176), (524, 640)), ((480, 640), (480, 640))])
+@pytest.mark.parametrize(
+    "size, wanted",
+    [((2160, 3840), (720, 1280)), ((1920, 1080), (720, 405)), ((144, 176), (524, 640)), ((480, 640), (480, 640))],
+)
 def test_the_window_has_a_size_for_people(shown, size, wanted):
     scale = size[0] / 100
     picture = shown(coloured(size), scale=scale)
     assert picture.shape[:2] == wanted
     k = wanted[0] / size[0]
     x, y = round(10 * scale * k), round(40 * scale * k)
-    assert shown_in(picture[y - 3:y + 3, x - 2:x + 3], AUTHORIZED) > 5, "the box goes with the picture"
+    assert shown_in(picture[y - 3 : y + 3, x - 2 : x + 3], AUTHORIZED) > 5, "the box goes with the picture"
     assert picture[-20, 40].tolist() == [200, 60, 0] and picture[-20, -20].tolist() == [255, 255, 255]
 
 

@@ -12,7 +12,14 @@ from capture.camera import Camera, Patience
 
 # A tenth of the true times and less: the tests are about what happens, and in what order.
 QUICK = Patience(
-    first_picture=1, silent=0.4, frozen=0.6, dark=0.4, broken=0.15, settle=0.3, pause=0.1, longest_pause=0.4,
+    first_picture=1,
+    silent=0.4,
+    frozen=0.6,
+    dark=0.4,
+    broken=0.15,
+    settle=0.3,
+    pause=0.1,
+    longest_pause=0.4,
     longest_dark_pause=0.4,
 )
 # What must happen soon, happens within so many seconds on a busy machine, too.
@@ -26,9 +33,14 @@ class Server:
         self.mode, self.connections, self.number = "run", 0, 0
         self._jpegs = [cv2.imencode(".jpg", picture)[1].tobytes() for picture in pictures]
         self._dark = [cv2.imencode(".jpg", picture // 16)[1].tobytes() for picture in pictures]
-        handler = type("Handler", (http.server.BaseHTTPRequestHandler,), {
-            "do_GET": lambda request: self._serve(request), "log_message": lambda *_: None,
-        })
+        handler = type(
+            "Handler",
+            (http.server.BaseHTTPRequestHandler,),
+            {
+                "do_GET": lambda request: self._serve(request),
+                "log_message": lambda *_: None,
+            },
+        )
         self._http = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._http.daemon_threads = True
         self.port = self._http.server_port
@@ -72,14 +84,14 @@ class Driver:
     def __init__(self, pictures):
         self.pictures = pictures
         self.plugged = True
-        self.openings, self.reads, self.held = [], 0, 0     # (time, backend) of each attempt; captures not released
+        self.openings, self.reads, self.held = [], 0, 0  # (time, backend) of each attempt; captures not released
         self.fps = 30.0
         self.asked = []
-        self.silent = False                                 # opens, but brings nothing
-        self.works_with = None                              # the only backend that opens, None: any
-        self.block = threading.Event()                      # set: reading does not block
+        self.silent = False  # opens, but brings nothing
+        self.works_with = None  # the only backend that opens, None: any
+        self.block = threading.Event()  # set: reading does not block
         self.block.set()
-        self.opening = threading.Event()                    # set: opening does not block
+        self.opening = threading.Event()  # set: opening does not block
         self.opening.set()
 
     def __call__(self, index, backend, *_):

@@ -44,13 +44,21 @@ def test_no_secret_of_an_address_is_shown(address):
     assert "s3cret" not in shown(address)
 
 
-@pytest.mark.parametrize("address, told", [
-    ("rtsp://host/path", "rtsp://host"), ("rtsp://user:secret@host:554/path?x", "rtsp://host:554"),
-    ("rtsp://user:p@ss@host:554/path", "rtsp://host:554"), ("http://[fe80::1]:80/x", "http://[fe80::1]:80"),
-    ("videos/real.mp4", "videos/real.mp4"), ("08:46.mp4", "08:46.mp4"), ("a=b & c?.mp4", "a=b & c?.mp4"),
-    ("a\nb\x1b[0m.mp4", "a?b?[0m.mp4"), ("file:///videos/real.mp4", "file:///videos/real.mp4"),
-    (r"C:\videos\me@home.mp4", "..."),
-])
+@pytest.mark.parametrize(
+    "address, told",
+    [
+        ("rtsp://host/path", "rtsp://host"),
+        ("rtsp://user:secret@host:554/path?x", "rtsp://host:554"),
+        ("rtsp://user:p@ss@host:554/path", "rtsp://host:554"),
+        ("http://[fe80::1]:80/x", "http://[fe80::1]:80"),
+        ("videos/real.mp4", "videos/real.mp4"),
+        ("08:46.mp4", "08:46.mp4"),
+        ("a=b & c?.mp4", "a=b & c?.mp4"),
+        ("a\nb\x1b[0m.mp4", "a?b?[0m.mp4"),
+        ("file:///videos/real.mp4", "file:///videos/real.mp4"),
+        (r"C:\videos\me@home.mp4", "..."),
+    ],
+)
 def test_what_is_no_secret_is_shown(address, told):
     assert shown(address) == told
 
@@ -84,19 +92,32 @@ def test_a_script_that_is_given_a_password_keeps_it(run):
         assert "s3cret" not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name, address", [
-    ("rtsp://host", True), ("HTTP://host", True), ("udp://@239.0.0.1:1234", True), ("C://videos/real.mp4", False),
-    ("videos/real.mp4", False), ("://x", False),
-])
+@pytest.mark.parametrize(
+    "name, address",
+    [
+        ("rtsp://host", True),
+        ("HTTP://host", True),
+        ("udp://@239.0.0.1:1234", True),
+        ("C://videos/real.mp4", False),
+        ("videos/real.mp4", False),
+        ("://x", False),
+    ],
+)
 def test_an_address_begins_with_its_kind(name, address):
     assert is_address(name) is address
 
 
-@pytest.mark.parametrize("address, name", [
-    ("http://host/videos/real.mp4?key=secret", "real"), ("http://host/", "stream"), ("http://host", "stream"),
-    ("http://user:secret@host/a b.mp4", "stream"), ("http://host/" + "x" * 300 + ".mp4", "stream"),
-    ("http://host/%2e%2e%2fx.mp4", "stream"),
-])
+@pytest.mark.parametrize(
+    "address, name",
+    [
+        ("http://host/videos/real.mp4?key=secret", "real"),
+        ("http://host/", "stream"),
+        ("http://host", "stream"),
+        ("http://user:secret@host/a b.mp4", "stream"),
+        ("http://host/" + "x" * 300 + ".mp4", "stream"),
+        ("http://host/%2e%2e%2fx.mp4", "stream"),
+    ],
+)
 def test_a_recording_on_a_server_is_called_after_its_file(address, name):
     assert stem(address) == name
 
@@ -125,6 +146,8 @@ def test_a_file_address_is_gathered_like_the_file_and_ends(run, sample, tmp_path
 
 
 def test_a_file_needs_no_web(sample):
-    code = ("import sys; from capture.opening import open_source; open_source(sys.argv[1]); "
-            "sys.exit('requests' in sys.modules)")
+    code = (
+        "import sys; from capture.opening import open_source; open_source(sys.argv[1]); "
+        "sys.exit('requests' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code, sample.real], cwd=ROOT, timeout=60).returncode == 0

@@ -138,8 +138,22 @@ def test_the_frame_loop_gives_what_one_frame_after_the_other_gives(run, sample, 
     """Bit for bit: faces, scores and states of every frame."""
     network, detector = livenessnet.load(trained.model, trained.le), FaceDetector(WEIGHTS)
     for video in (sample.real, sample.fake):
-        done = run("liveness_main.py", "--model", trained.model, "--le", trained.le, "--detector", WEIGHTS,
-                   "--source", video, "--scores", "scores.csv", "--no-display", "--no-voice", "--no-lock")
+        done = run(
+            "liveness_main.py",
+            "--model",
+            trained.model,
+            "--le",
+            trained.le,
+            "--detector",
+            WEIGHTS,
+            "--source",
+            video,
+            "--scores",
+            "scores.csv",
+            "--no-display",
+            "--no-voice",
+            "--no-lock",
+        )
         assert done.returncode == 0, done.stderr
         with (tmp_path / "scores.csv").open(newline="") as file:
             rows = list(csv.reader(file))[1:]
@@ -204,8 +218,21 @@ def test_the_bare_script_looks_at_as_many_frames_as_a_first_verdict_takes(run, s
         graph.write_bytes(members.read("liveness.onnx"))
     bare = run("benchmarks/bare_start.py", sample.real, next(WEIGHTS.glob("*.onnx")), graph, INPUT_SIZE)
     assert bare.returncode == 0, bare.stderr
-    done = run("liveness_main.py", "-m", trained.model, "-l", trained.le, "-d", WEIGHTS, "--source", sample.real,
-               "--once", "--json", "--no-display", "--no-voice")
+    done = run(
+        "liveness_main.py",
+        "-m",
+        trained.model,
+        "-l",
+        trained.le,
+        "-d",
+        WEIGHTS,
+        "--source",
+        sample.real,
+        "--once",
+        "--json",
+        "--no-display",
+        "--no-voice",
+    )
     with open_source(str(sample.real)) as source:
         until = json.loads(done.stdout)["time_s"] * source.fps
     assert bare.stdout == f"{round(until) + 1} frames\n"

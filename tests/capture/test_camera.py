@@ -58,7 +58,7 @@ def test_after_recovery_the_pauses_begin_anew(driver):
         frames = source.frames()
         next(frames)
         driver.plugged = False
-        wait_for(lambda: len(driver.openings) >= 5)     # the next pause would be 0.8 s, the one after it 1.6 s
+        wait_for(lambda: len(driver.openings) >= 5)  # the next pause would be 0.8 s, the one after it 1.6 s
         watch(frames, lambda item: item[2] is None)
         driver.plugged = True
         watch(frames, has_picture)
@@ -93,7 +93,7 @@ def test_while_there_is_no_picture_the_loop_is_let_go_five_times_a_second(driver
         frames = source.frames()
         next(frames)
         driver.plugged = False
-        driver.opening.clear()      # opening blocks, too
+        driver.opening.clear()  # opening blocks, too
         watch(frames, lambda item: item[2] is None)
         gaps = np.diff([next(frames)[1] for _ in range(6)])
         assert 0.15 < np.median(gaps) < 0.5
@@ -199,17 +199,20 @@ def test_elsewhere_one_sentence_names_the_usual_reasons(driver, monkeypatch, pla
     assert driver.openings[0][1] == {"win32": cv2.CAP_MSMF, "darwin": cv2.CAP_AVFOUNDATION}[platform]
 
 
-@pytest.mark.parametrize("as_delivered", [
-    lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY),
-    lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)[:, :, None],
-    lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.uint16) * 4,         # 10 bits of infrared
-    lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)[:, :, None].astype(np.uint16) * 256,
-    lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.int16) * 16,
-    lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32) / 255,
-    lambda frame: frame.astype(np.uint16) * 257,
-    lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA),
-    lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA).astype(np.uint16) * 256,
-])
+@pytest.mark.parametrize(
+    "as_delivered",
+    [
+        lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY),
+        lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)[:, :, None],
+        lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.uint16) * 4,  # 10 bits of infrared
+        lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)[:, :, None].astype(np.uint16) * 256,
+        lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.int16) * 16,
+        lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.float32) / 255,
+        lambda frame: frame.astype(np.uint16) * 257,
+        lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA),
+        lambda frame: cv2.cvtColor(frame, cv2.COLOR_BGR2BGRA).astype(np.uint16) * 256,
+    ],
+)
 def test_whatever_a_camera_delivers_is_colour(driver, live_frames, as_delivered):
     driver.pictures = [as_delivered(frame) for frame in live_frames]
     grey = as_delivered(live_frames[0]).ndim == 2 or as_delivered(live_frames[0]).shape[2] == 1
@@ -219,8 +222,10 @@ def test_whatever_a_camera_delivers_is_colour(driver, live_frames, as_delivered)
     for frame in frames:
         assert frame.dtype == np.uint8 and frame.shape == live_frames[0].shape
         original = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR) if grey else frame
-        expected = [cv2.cvtColor(cv2.cvtColor(one, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR) if grey else one
-                    for one in live_frames]
+        expected = [
+            cv2.cvtColor(cv2.cvtColor(one, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR) if grey else one
+            for one in live_frames
+        ]
         assert min(np.abs(original.astype(int) - one).mean() for one in expected) < 2
 
 

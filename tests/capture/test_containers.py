@@ -22,16 +22,19 @@ def frames_of(video) -> list[np.ndarray]:
         return [frame for _, _, frame in source.frames()]
 
 
-@pytest.mark.parametrize("matrix, shown", [
-    ((1, 0, 0, 1), lambda frame: frame),
-    ((-1, 0, 0, 1), lambda frame: frame[:, ::-1]),
-    ((1, 0, 0, -1), lambda frame: frame[::-1]),
-    ((-1, 0, 0, -1), lambda frame: frame[::-1, ::-1]),
-    ((0, 1, -1, 0), lambda frame: cv2.rotate(frame, cv2.ROTATE_90_CLOCKWISE)),
-    ((0, -1, 1, 0), lambda frame: cv2.rotate(frame, cv2.ROTATE_90_COUNTERCLOCKWISE)),
-    ((0, 1, 1, 0), lambda frame: frame.transpose(1, 0, 2)),
-    ((0, -1, -1, 0), lambda frame: frame[::-1, ::-1].transpose(1, 0, 2)),
-])
+@pytest.mark.parametrize(
+    "matrix, shown",
+    [
+        ((1, 0, 0, 1), lambda frame: frame),
+        ((-1, 0, 0, 1), lambda frame: frame[:, ::-1]),
+        ((1, 0, 0, -1), lambda frame: frame[::-1]),
+        ((-1, 0, 0, -1), lambda frame: frame[::-1, ::-1]),
+        ((0, 1, -1, 0), lambda frame: cv2.rotate(frame, cv2.ROTATE_90_CLOCKWISE)),
+        ((0, -1, 1, 0), lambda frame: cv2.rotate(frame, cv2.ROTATE_90_COUNTERCLOCKWISE)),
+        ((0, 1, 1, 0), lambda frame: frame.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), lambda frame: frame[::-1, ::-1].transpose(1, 0, 2)),
+    ],
+)
 def test_pictures_come_as_a_player_turns_and_mirrors_them(video, matrix, shown):
     as_stored = frames_of(video)
     if matrix != (1, 0, 0, 1):
@@ -86,9 +89,16 @@ def test_the_bytes_that_are_hidden_are_hidden_however_they_are_read(tmp_path):
         assert hiding.read() == b"bx"
 
 
-@pytest.mark.parametrize("wide, high, size", [
-    (4, 3, (144, 235)), (1, 2, (288, 176)), (12, 11, (144, 176)), (0, 1, (144, 176)), (100, 1, (144, 176)),
-])
+@pytest.mark.parametrize(
+    "wide, high, size",
+    [
+        (4, 3, (144, 235)),
+        (1, 2, (288, 176)),
+        (12, 11, (144, 176)),
+        (0, 1, (144, 176)),
+        (100, 1, (144, 176)),
+    ],
+)
 def test_pixels_that_are_far_from_square_are_made_so(video, wide, high, size):
     with_pixels(video, wide, high)
     assert frames_of(video)[0].shape == (*size, 3)

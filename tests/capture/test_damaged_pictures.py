@@ -19,6 +19,7 @@ def encoded(suffix: str) -> bytes:
 
 def huge_png() -> bytes:
     """30,000 by 30,000 black pixels in 3 MB."""
+
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -33,7 +34,7 @@ def huge_png() -> bytes:
 def huge_jpeg() -> bytes:
     data = encoded(".jpg")
     at = data.index(b"\xff\xc0") + 5
-    return data[:at] + struct.pack(">HH", 30_000, 30_000) + data[at + 4:]
+    return data[:at] + struct.pack(">HH", 30_000, 30_000) + data[at + 4 :]
 
 
 def huge_bmp() -> bytes:
@@ -64,10 +65,16 @@ def test_pictures_of_every_kind_are_read(tmp_path, suffix):
     assert crops.read(path).picture.shape == (48, 48, 3)
 
 
-@pytest.mark.parametrize("old, new", [
-    (b'margin="2.7"', b'margin="nan"'), (b'margin="2.7"', b'margin="-1."'), (b'time_s="1.5"', b'time_s="inf"'),
-    (b'inside="0.0', b'inside="9.0'), (b":0.10000:", b":0.1000::"),
-])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (b'margin="2.7"', b'margin="nan"'),
+        (b'margin="2.7"', b'margin="-1."'),
+        (b'time_s="1.5"', b'time_s="inf"'),
+        (b'inside="0.0', b'inside="9.0'),
+        (b":0.10000:", b":0.1000::"),
+    ],
+)
 def test_a_crop_whose_notes_make_no_sense_is_read_as_another_tools(tmp_path, old, new):
     data = fuzz_inputs.genuine_crop(tmp_path)
     changed, at = bytearray(data[:8]), 8
@@ -82,5 +89,10 @@ def test_a_crop_whose_notes_make_no_sense_is_read_as_another_tools(tmp_path, old
     path.write_bytes(changed)
     assert changed != data
     crop = crops.read(path)
-    assert (crop.recording, crop.frame, crop.margin, crop.time_s, crop.inside) == ("kitchen", 3, None, None,
-                                                                                   (0, 0, 1, 1))
+    assert (crop.recording, crop.frame, crop.margin, crop.time_s, crop.inside) == (
+        "kitchen",
+        3,
+        None,
+        None,
+        (0, 0, 1, 1),
+    )

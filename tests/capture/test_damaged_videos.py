@@ -21,8 +21,7 @@ def test_a_video_of_a_hundred_megapixels_is_refused(tmp_path):
 def test_frames_that_change_their_size_come_in_the_size_of_the_first(tmp_path):
     path = tmp_path / "x.mjpeg"
     sizes = [(48, 48), (48, 48), (160, 160), (64, 96), (16, 16)]
-    path.write_bytes(b"".join(
-        cv2.imencode(".jpg", np.full((*size, 3), 99, np.uint8))[1].tobytes() for size in sizes))
+    path.write_bytes(b"".join(cv2.imencode(".jpg", np.full((*size, 3), 99, np.uint8))[1].tobytes() for size in sizes))
     with open_source(str(path)) as source:
         seen = [frame.shape[:2] for _, _, frame in source.frames()]
     assert seen == [(48, 48)] * 5

@@ -31,8 +31,18 @@ def pictures(name) -> list[np.ndarray]:
 def test_a_name_that_is_no_text_is_a_name(sample, run, tmp_path, live_frames):
     (tmp_path / NO_TEXT).write_bytes(sample.real.read_bytes())
     np.testing.assert_array_equal(pictures(tmp_path / NO_TEXT), live_frames)
-    done = run("gather_examples.py", "-i", NO_TEXT, "-o", "out", "-d", WEIGHTS, "-s", "60",
-               env={**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"})
+    done = run(
+        "gather_examples.py",
+        "-i",
+        NO_TEXT,
+        "-o",
+        "out",
+        "-d",
+        WEIGHTS,
+        "-s",
+        "60",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:backslashreplace"},
+    )
     assert done.returncode == 0, done.stderr
     assert sorted(os.listdir(os.fsencode(tmp_path / "out"))) == [b"caf\xe9_000000.png", b"caf\xe9_000060.png"]
     # A whole folder of them, and the folder's own name.
@@ -71,20 +81,30 @@ def test_a_bare_name_is_a_name_whatever_it_looks_like(sample, live_frames, tmp_p
         assert "\n" not in source.name and not source.live
 
 
-@pytest.mark.parametrize("name, part", [
-    pytest.param("9" * 5000, "no such file", id="number"), ("99", "camera 99"),
-    ("rtsp://user:secret@127.0.0.1:1/x?key=secret", "stream"),
-])
+@pytest.mark.parametrize(
+    "name, part",
+    [
+        pytest.param("9" * 5000, "no such file", id="number"),
+        ("99", "camera 99"),
+        ("rtsp://user:secret@127.0.0.1:1/x?key=secret", "stream"),
+    ],
+)
 def test_what_cannot_be_opened_is_told_without_secrets(name, part):
     with pytest.raises(SourceError, match=part) as error:
         open_source(name)
     assert "secret" not in str(error.value)
 
 
-@pytest.mark.parametrize("name, part", [
-    ("x" * 5000, "no such file"), ("no\0name", "no such file"), ("nowhere/real.mp4", "no such file"),
-    ("", "no source is named"), (os.devnull, "neither a file nor a folder"),
-])
+@pytest.mark.parametrize(
+    "name, part",
+    [
+        ("x" * 5000, "no such file"),
+        ("no\0name", "no such file"),
+        ("nowhere/real.mp4", "no such file"),
+        ("", "no source is named"),
+        (os.devnull, "neither a file nor a folder"),
+    ],
+)
 def test_what_is_no_file_is_told_as_what_it_is(name, part):
     if sys.platform == "win32":
         pytest.skip("other words for it")
@@ -139,7 +159,7 @@ class Files(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
         self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()
-        with contextlib.suppress(OSError):      # whoever asked has seen enough
+        with contextlib.suppress(OSError):  # whoever asked has seen enough
             self.wfile.write(data[start:])
 
     def log_message(self, *_):
@@ -164,7 +184,8 @@ def serve(tmp_path):
 
     def begin(handler) -> str:
         server = http.server.ThreadingHTTPServer(
-            ("127.0.0.1", 0), lambda *args: handler(*args, directory=str(tmp_path)))
+            ("127.0.0.1", 0), lambda *args: handler(*args, directory=str(tmp_path))
+        )
         servers.append(server)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         return f"http://127.0.0.1:{server.server_port}"
@@ -198,7 +219,7 @@ def test_a_recording_on_a_server_is_known_by_its_time_stamps_too(serve, write_vi
 def test_a_recording_that_does_not_say_how_long_it_is_ends_too(serve, live_frames, tmp_path):
     """As cameras write them that do not know when they will end."""
     jpegs = [cv2.imencode(".jpg", frame)[1].tobytes() for frame in live_frames[:20]]
-    (tmp_path / "real.avi").write_bytes(b"".join(jpegs))      # a name for which the server says "video"
+    (tmp_path / "real.avi").write_bytes(b"".join(jpegs))  # a name for which the server says "video"
     url = serve(Files)
     assert address.is_file_on_a_server(f"{url}/real.avi")
     with open_source(f"{url}/real.avi") as source:

@@ -32,16 +32,19 @@ def test_of_a_long_recording_the_beginning_tells(live_frames, write_video, monke
         assert source.length == pytest.approx(len(live_frames), abs=1)
 
 
-@pytest.mark.parametrize("announced, measured, result", [
-    ((29.97, 120), Pace(30.0, 120, True), (29.97, 120)),        # near enough: the exact one
-    ((1000.0, 20700), Pace(30.0, 621, True), (30.0, 621)),      # a browser's
-    ((1000.0, 20700), Pace(30.0, 300, False), (30.0, 621)),     # the same, not read to its end
-    ((50.0, 200), Pace(25.0, 100, True), (25.0, 100)),          # an AVI with B-frames
-    ((None, None), Pace(25.0, 100, True), (25.0, 100)),
-    ((None, None), Pace(25.0, 100, False), (25.0, None)),
-    ((25.0, None), Pace(None, 100, True), (25.0, 100)),         # no time stamps
-    ((None, None), Pace(None, 4000, False), (None, None)),
-])
+@pytest.mark.parametrize(
+    "announced, measured, result",
+    [
+        ((29.97, 120), Pace(30.0, 120, True), (29.97, 120)),  # near enough: the exact one
+        ((1000.0, 20700), Pace(30.0, 621, True), (30.0, 621)),  # a browser's
+        ((1000.0, 20700), Pace(30.0, 300, False), (30.0, 621)),  # the same, not read to its end
+        ((50.0, 200), Pace(25.0, 100, True), (25.0, 100)),  # an AVI with B-frames
+        ((None, None), Pace(25.0, 100, True), (25.0, 100)),
+        ((None, None), Pace(25.0, 100, False), (25.0, None)),
+        ((25.0, None), Pace(None, 100, True), (25.0, 100)),  # no time stamps
+        ((None, None), Pace(None, 4000, False), (None, None)),
+    ],
+)
 def test_what_is_announced_and_what_is_measured_agree_on(announced, measured, result):
     assert agreed(*announced, measured) == result
 

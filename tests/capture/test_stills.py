@@ -22,21 +22,31 @@ def with_orientation(jpeg: bytes, orientation: int) -> bytes:
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", 8 + len(tiff)) + b"Exif\0\0" + tiff + jpeg[2:]
 
 
-@pytest.mark.parametrize("names", [
-    ["1.png", "2.png", "10.png"], ["frame9.png", "frame010.png", "frame100.png"],
-    ["a2-9.png", "a2-10.png", "a10-1.png"], ["IMG_1.png", "IMG_1b.png", "IMG_2.png"],
-])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["1.png", "2.png", "10.png"],
+        ["frame9.png", "frame010.png", "frame100.png"],
+        ["a2-9.png", "a2-10.png", "a10-1.png"],
+        ["IMG_1.png", "IMG_1b.png", "IMG_2.png"],
+    ],
+)
 def test_pictures_come_in_the_order_they_were_counted_in(tmp_path, live_frames, names):
     for name, frame in zip(names, live_frames):
         cv2.imwrite(str(tmp_path / name), frame)
     np.testing.assert_array_equal(pictures(tmp_path), live_frames[: len(names)])
 
 
-@pytest.mark.parametrize("orientation, stored", [
-    (1, lambda frame: frame), (2, lambda frame: frame[:, ::-1]), (3, lambda frame: frame[::-1, ::-1]),
-    (6, lambda frame: cv2.rotate(frame, cv2.ROTATE_90_COUNTERCLOCKWISE)),
-    (8, lambda frame: cv2.rotate(frame, cv2.ROTATE_90_CLOCKWISE)),
-])
+@pytest.mark.parametrize(
+    "orientation, stored",
+    [
+        (1, lambda frame: frame),
+        (2, lambda frame: frame[:, ::-1]),
+        (3, lambda frame: frame[::-1, ::-1]),
+        (6, lambda frame: cv2.rotate(frame, cv2.ROTATE_90_COUNTERCLOCKWISE)),
+        (8, lambda frame: cv2.rotate(frame, cv2.ROTATE_90_CLOCKWISE)),
+    ],
+)
 def test_a_picture_stands_upright_alone_and_in_a_folder(tmp_path, live_frames, orientation, stored):
     jpeg = cv2.imencode(".jpg", np.ascontiguousarray(stored(live_frames[0])))[1].tobytes()
     (tmp_path / "me.jpg").write_bytes(with_orientation(jpeg, orientation))

@@ -44,7 +44,7 @@ def test_a_slow_consumer_gets_the_newest_picture(camera_server, live_frames):
         frames = source.frames()
         next(frames)
         for _ in range(3):
-            time.sleep(0.6)     # some twenty pictures
+            time.sleep(0.6)  # some twenty pictures
             sent = camera_server.number
             _, time_s, frame = next(frames)
             number = np.abs(frame.astype(int) - live_frames).mean(axis=(1, 2, 3)).argmin()
@@ -196,8 +196,12 @@ def test_a_program_ends_though_its_camera_hangs(camera_server):
         "    next(source.frames()); print('seen', flush=True); sys.stdin.readline()\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", code, camera_server.url], cwd=ROOT, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", code, camera_server.url],
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert process.stdout.readline() == "seen\n"
     camera_server.mode = "pause"

@@ -51,6 +51,8 @@ def test_recordings_are_told_apart_whatever_their_name(sample, tmp_path):
 
 def test_a_file_needs_no_camera(sample):
     """Starting up matters: what only cameras need stays unimported."""
-    code = "import sys; from capture.opening import open_source; open_source(sys.argv[1]); " \
-           "sys.exit('capture.camera' in sys.modules)"
+    code = (
+        "import sys; from capture.opening import open_source; open_source(sys.argv[1]); "
+        "sys.exit('capture.camera' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code, sample.real], cwd=ROOT, timeout=60).returncode == 0

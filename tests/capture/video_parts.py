@@ -7,7 +7,7 @@ from pathlib import Path
 def with_matrix(video: Path, a: int, b: int, c: int, d: int) -> None:
     """Note in an MP4's track header how players are to turn and mirror its pictures."""
     data = bytearray(video.read_bytes())
-    start = data.index(b"tkhd") + 4 + 40    # behind version and flags
+    start = data.index(b"tkhd") + 4 + 40  # behind version and flags
     assert struct.unpack(">9i", data[start : start + 36]) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
     data[start : start + 36] = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
     video.write_bytes(data)
@@ -20,7 +20,7 @@ def with_cover_first(video: Path, cover: Path) -> None:
     track = other.index(b"trak") - 4
     length = struct.unpack(">I", other[track : track + 4])[0]
     entry, inside = other[track : track + length], other[pictures : other.index(b"moov") - 4]
-    offset = entry.index(b"stco") + 12      # where the frame is
+    offset = entry.index(b"stco") + 12  # where the frame is
     moved = movie - pictures
     entry[offset : offset + 4] = struct.pack(">I", struct.unpack(">I", entry[offset : offset + 4])[0] + moved)
     index = data[movie:]
@@ -33,10 +33,10 @@ def with_cover_first(video: Path, cover: Path) -> None:
 def with_still_track_first(video: Path) -> None:
     """Put a track of stills, without any, before the track of a Matroska file by OpenCV."""
     data = bytearray(video.read_bytes())
-    tracks = data.index(b"\x16\x54\xae\x6b", 120) + 4       # behind the first mention, in the list of what is where
-    size = 9 - data[tracks].bit_length()        # of the length itself, in bytes
+    tracks = data.index(b"\x16\x54\xae\x6b", 120) + 4  # behind the first mention, in the list of what is where
+    size = 9 - data[tracks].bit_length()  # of the length itself, in bytes
     length = int.from_bytes(data[tracks : tracks + size]) & ((1 << 7 * size) - 1)
-    picture = b"\xe0\x86\xb0\x81\x40\xba\x81\x40"           # 64x64
+    picture = b"\xe0\x86\xb0\x81\x40\xba\x81\x40"  # 64x64
     entry = b"\xd7\x81\x09\x73\xc5\x81\x09\x83\x81\x01\x86\x87V_MJPEG" + picture
     entry = b"\xae" + bytes([0x80 | len(entry)]) + entry
     before = data.index(b"\xae\x01", tracks)
@@ -62,7 +62,7 @@ def with_pixels(video: Path, wide: int, high: int) -> None:
         entry = data.index(b"mp4v", data.index(b"stsd")) - 4
         end = entry + struct.unpack(">I", data[entry : entry + 4])[0]
         data[end:end] = struct.pack(">I4s", 16, b"pasp") + shape
-        for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4v"):     # what it is in
+        for box in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mp4v"):  # what it is in
             start = entry if box == b"mp4v" else data.index(box) - 4
             data[start : start + 4] = struct.pack(">I", struct.unpack(">I", data[start : start + 4])[0] + 16)
     video.write_bytes(data)

@@ -57,13 +57,19 @@ def _side_by_side(model) -> bytes:
         at = nodes[-1].output[0] if nodes else "input"
         for value in values:
             constants.append(numpy_helper.from_array(np.ascontiguousarray(value), f"c{len(constants)}"))
-        names = [constant.name for constant in constants[len(constants) - len(values):]]
+        names = [constant.name for constant in constants[len(constants) - len(values) :]]
         nodes.append(helper.make_node(kind, [at, *names], [f"n{len(nodes)}"], **attributes))
 
     def convolve(filters, biases, pads: int) -> None:
         group = len(members) if any(node.op_type == "Conv" for node in nodes) else 1
-        node("Conv", filters.transpose(3, 2, 0, 1), biases, kernel_shape=list(filters.shape[:2]), pads=[pads] * 4,
-             group=group)
+        node(
+            "Conv",
+            filters.transpose(3, 2, 0, 1),
+            biases,
+            kernel_shape=list(filters.shape[:2]),
+            pads=[pads] * 4,
+            group=group,
+        )
 
     node("Transpose", perm=[0, 3, 1, 2])
     for layers in zip(*(member.layers for member in members), strict=True):
@@ -121,13 +127,20 @@ def _one_after_the_other(model, form: str) -> bytes:
         for layer in network.layers:
             kind, weights = type(layer).__name__, layer.get_weights()
             if kind == "Conv2D":
-                at = node("Conv", at, constant(weights[0].transpose(3, 2, 0, 1)), constant(weights[1]),
-                          kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+                at = node(
+                    "Conv",
+                    at,
+                    constant(weights[0].transpose(3, 2, 0, 1)),
+                    constant(weights[1]),
+                    kernel_shape=[3, 3],
+                    pads=[1, 1, 1, 1],
+                )
             elif kind == "BatchNormalization":
                 gamma, beta, mean, variance = weights
                 scale, each = gamma / np.sqrt(variance + layer.epsilon), (-1,) if shape else (1, -1, 1, 1)
-                at = node("Add", node("Mul", at, constant(scale.reshape(each))),
-                          constant((beta - mean * scale).reshape(each)))
+                at = node(
+                    "Add", node("Mul", at, constant(scale.reshape(each))), constant((beta - mean * scale).reshape(each))
+                )
             elif kind == "MaxPooling2D":
                 at = node("MaxPool", at, kernel_shape=[2, 2], strides=[2, 2])
             elif kind == "Flatten":

@@ -36,7 +36,14 @@ def test_the_network_is_the_originals():
     assert model.count_params() == 148_562
     block = ["Conv2D", "BatchNormalization"] * 2 + ["MaxPooling2D", "Dropout"]
     assert [type(layer).__name__ for layer in model.layers] == [
-        *block, *block, "Flatten", "Dense", "BatchNormalization", "Dropout", "Dense"]
+        *block,
+        *block,
+        "Flatten",
+        "Dense",
+        "BatchNormalization",
+        "Dropout",
+        "Dense",
+    ]
     assert [layer.rate for layer in model.layers if "Dropout" in type(layer).__name__] == [0.25, 0.25, 0.5]
 
 
@@ -91,8 +98,12 @@ def test_what_is_no_model_is_refused_in_one_line(trained, tmp_path):
     with zipfile.ZipFile(other_zip, "w") as members:
         members.writestr("letter.txt", "Dear Sir or Madam")
     for data, part in (
-        (b"", "empty"), (whole[:1000], "cut off"), (whole[: len(whole) // 2], "cut off"), (whole[:-30], "cut off"),
-        (other_zip.getvalue(), "not one that train.py wrote"), (b"\x89HDF\r\n\x1a\n" + bytes(500), "not a model"),
+        (b"", "empty"),
+        (whole[:1000], "cut off"),
+        (whole[: len(whole) // 2], "cut off"),
+        (whole[:-30], "cut off"),
+        (other_zip.getvalue(), "not one that train.py wrote"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(500), "not a model"),
         (b"hello", "damaged"),
     ):
         path = tmp_path / "broken.model"
@@ -106,18 +117,30 @@ def test_what_is_no_model_is_refused_in_one_line(trained, tmp_path):
         livenessnet.load(tmp_path, trained.le)
 
 
-@pytest.mark.parametrize("details", [
-    {"format": 2}, {"labels": ["cat", "dog"]}, {"labels": None}, {"input_size": 100_000}, {"input_size": "64"},
-    {"margin": -1}, {"margin": float("nan")}, {"calibration": {}}, {"calibration": {"scale": True, "offset": 0}},
-    {"calibration": {"scale": 0, "offset": 0}}, {"calibration": {"scale": 1, "offset": float("inf")}},
-    {"calibration": {"scale": 1, "offset": [0.1]}}, {"calibration": {"scale": 1, "reach": [], "offset": []}},
-    {"calibration": {"scale": 1, "reach": [0.5, 1], "offset": [0.1]}},
-    {"calibration": {"scale": 1, "reach": [1, 1], "offset": [0.1, 0.2]}},
-    {"calibration": {"scale": 1, "reach": [0.5, 1], "offset": 0.1}},
-    {"calibration": {"scale": 1, "reach": None, "offset": 0.1}},
-    {"calibration": {"scale": 1, "reach": [0.5, "1"], "offset": [0.1, 0.2]}},
-    {"calibration": {"scale": 1, "reach": [0.5, 1], "offset": [0.1, None]}},
-])
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"format": 2},
+        {"labels": ["cat", "dog"]},
+        {"labels": None},
+        {"input_size": 100_000},
+        {"input_size": "64"},
+        {"margin": -1},
+        {"margin": float("nan")},
+        {"calibration": {}},
+        {"calibration": {"scale": True, "offset": 0}},
+        {"calibration": {"scale": 0, "offset": 0}},
+        {"calibration": {"scale": 1, "offset": float("inf")}},
+        {"calibration": {"scale": 1, "offset": [0.1]}},
+        {"calibration": {"scale": 1, "reach": [], "offset": []}},
+        {"calibration": {"scale": 1, "reach": [0.5, 1], "offset": [0.1]}},
+        {"calibration": {"scale": 1, "reach": [1, 1], "offset": [0.1, 0.2]}},
+        {"calibration": {"scale": 1, "reach": [0.5, 1], "offset": 0.1}},
+        {"calibration": {"scale": 1, "reach": None, "offset": 0.1}},
+        {"calibration": {"scale": 1, "reach": [0.5, "1"], "offset": [0.1, 0.2]}},
+        {"calibration": {"scale": 1, "reach": [0.5, 1], "offset": [0.1, None]}},
+    ],
+)
 def test_details_that_inference_cannot_rely_on_are_refused(trained, tmp_path, details):
     with pytest.raises(ModelError, match="another version"):
         livenessnet.load(patched(trained.model, tmp_path / "x.model", **details), trained.le)

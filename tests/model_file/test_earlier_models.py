@@ -47,6 +47,7 @@ def test_a_single_network_as_it_was_exported_first(trained, tmp_path):
     now = livenessnet.load(trained.model, trained.le)
     details = {"margin": now.margin, "calibration": now.details["calibration"]}
     before = livenessnet.load(
-        write(tmp_path / "old.model", keras.models.load_model(archive), FIRST, details), trained.le)
+        write(tmp_path / "old.model", keras.models.load_model(archive), FIRST, details), trained.le
+    )
     crops = np.random.default_rng(0).integers(0, 256, (3, now.input_size, now.input_size, 3), np.uint8)
     np.testing.assert_allclose(before.log_odds(crops), now.log_odds(crops), atol=1e-3)

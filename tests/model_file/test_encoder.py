@@ -24,10 +24,13 @@ def test_encoders_are_read_in_every_pickle_protocol(tmp_path, protocol, dtype):
     assert livenessnet.read_labels(path) == ["fake", "real"]
 
 
-@pytest.mark.parametrize("old, new", [
-    (b"sklearn.preprocessing._label\n", b"sklearn.preprocessing.label\n"),
-    (b"numpy._core.multiarray\n", b"numpy.core.multiarray\n"),
-])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        (b"sklearn.preprocessing._label\n", b"sklearn.preprocessing.label\n"),
+        (b"numpy._core.multiarray\n", b"numpy.core.multiarray\n"),
+    ],
+)
 def test_encoders_of_old_scikit_learn_and_numpy_are_read(tmp_path, old, new):
     """Protocol 0 spells module names out, so that those of other versions can be put in."""
     data = pickle.dumps(encoder(), 0)
@@ -80,14 +83,18 @@ GENUINE = [pickle.dumps(encoder(), protocol) for protocol in range(6)]
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.one_of(
-    st.binary(max_size=300),
-    st.builds(
-        lambda genuine, at, with_: genuine[: at % len(genuine)] + with_ + genuine[at % len(genuine) + len(with_):],
-        st.sampled_from(GENUINE), st.integers(0, 1000), st.binary(min_size=1, max_size=6),
-    ),
-    st.builds(lambda genuine, at: genuine[: at % len(genuine)], st.sampled_from(GENUINE), st.integers(0, 1000)),
-))
+@given(
+    data=st.one_of(
+        st.binary(max_size=300),
+        st.builds(
+            lambda genuine, at, with_: genuine[: at % len(genuine)] + with_ + genuine[at % len(genuine) + len(with_) :],
+            st.sampled_from(GENUINE),
+            st.integers(0, 1000),
+            st.binary(min_size=1, max_size=6),
+        ),
+        st.builds(lambda genuine, at: genuine[: at % len(genuine)], st.sampled_from(GENUINE), st.integers(0, 1000)),
+    )
+)
 def test_a_damaged_pickle_is_an_encoder_or_an_error(tmp_path, data):
     path = tmp_path / "le.pickle"
     path.write_bytes(data)
@@ -101,16 +108,22 @@ def test_a_pickle_cannot_ask_for_a_huge_memo(tmp_path):
     """OP_LONG_BINPUT 2 ** 29: the C unpickler makes, and fills, room for twice as many."""
     path = tmp_path / "le.pickle"
     path.write_bytes(b"\x80\2Nr\0\0\0\x20.")
-    said, peak = memory_of("""
+    said, peak = memory_of(
+        """
 try: livenessnet.read_labels(sys.argv[1])
-except livenessnet.ModelError as error: print(error)""", path)
+except livenessnet.ModelError as error: print(error)""",
+        path,
+    )
     assert "more memory" in said and peak < 100
 
 
-@pytest.mark.parametrize("doubled", [
-    b"2\x86" * 24,                                             # DUP
-    b"".join(b"q%ch%c\x86" % (n, n) for n in range(24)),       # by reference
-])
+@pytest.mark.parametrize(
+    "doubled",
+    [
+        b"2\x86" * 24,  # DUP
+        b"".join(b"q%ch%c\x86" % (n, n) for n in range(24)),  # by reference
+    ],
+)
 def test_a_pickle_cannot_double_what_it_means_with_every_byte(tmp_path, doubled):
     """As the key of a dictionary, whose hash takes 2 ** 24 steps: a second; each more of them doubles that."""
     path = tmp_path / "le.pickle"

@@ -31,15 +31,22 @@ def test_opencv_makes_of_the_graph_what_keras_makes_of_the_network(side):
         assert np.abs(network.forward().reshape(faces, 2) - expected).max() < TOLERANCE / 5
 
 
-@pytest.mark.parametrize("layer", [
-    keras.layers.Conv2D(4, 3, padding="valid"), keras.layers.Conv2D(4, 5, padding="same"),
-    keras.layers.Conv2D(4, 3, padding="same", strides=2), keras.layers.MaxPooling2D(3),
-    keras.layers.AveragePooling2D(2),
-    keras.layers.Activation("tanh"),
-], ids=lambda layer: layer.name)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Conv2D(4, 3, padding="valid"),
+        keras.layers.Conv2D(4, 5, padding="same"),
+        keras.layers.Conv2D(4, 3, padding="same", strides=2),
+        keras.layers.MaxPooling2D(3),
+        keras.layers.AveragePooling2D(2),
+        keras.layers.Activation("tanh"),
+    ],
+    ids=lambda layer: layer.name,
+)
 def test_a_network_of_other_layers_is_refused_in_one_line(layer, tmp_path):
-    model = keras.Sequential([
-        keras.Input((32, 32, 3)), layer, keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")])
+    model = keras.Sequential(
+        [keras.Input((32, 32, 3)), layer, keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")]
+    )
     path = tmp_path / "x.model"
     with pytest.raises(livenessnet.ModelError, match="no LivenessNet") as error:
         livenessnet.save(model, path, livenessnet.LABELS, {"margin": 1, "calibration": {"scale": 1, "offset": 0}})

@@ -48,8 +48,10 @@ def test_a_model_of_the_original_runs_and_is_converted_once(original, capsys):
     assert "converting it once" in capsys.readouterr().err
 
     # From then on without TensorFlow.
-    code = (f"import sys; sys.path.insert(0, {str(ROOT)!r}); import livenessnet; "
-            f"livenessnet.load({str(path)!r}, {str(le)!r}); sys.exit('tensorflow' in sys.modules)")
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import livenessnet; "
+        f"livenessnet.load({str(path)!r}, {str(le)!r}); sys.exit('tensorflow' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == ""
 
@@ -74,17 +76,22 @@ def test_an_hdf5_model_cannot_name_code_to_run(tmp_path, monkeypatch):
     with h5py.File(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
         call = {"class_name": "function", "config": "mkdir", "module": "os", "registered_name": "mkdir"}
-        config["config"]["layers"].append({
-            "module": "keras.layers", "class_name": "Lambda", "registered_name": None,
-            "config": {"name": "evil", "function": call, "arguments": {"path": str(trace)}},
-        })
+        config["config"]["layers"].append(
+            {
+                "module": "keras.layers",
+                "class_name": "Lambda",
+                "registered_name": None,
+                "config": {"name": "evil", "function": call, "arguments": {"path": str(trace)}},
+            }
+        )
         file.attrs["model_config"] = json.dumps(config)
     hdf5._load_hdf5(path, path.read_bytes())
     assert not trace.exists()
 
 
-@pytest.mark.parametrize("ends, said", [("import time; time.sleep(60)", "not converted within 1 s"),
-                                        ("import os; os.abort()", "crash")])
+@pytest.mark.parametrize(
+    "ends, said", [("import time; time.sleep(60)", "not converted within 1 s"), ("import os; os.abort()", "crash")]
+)
 def test_an_hdf5_model_that_hangs_or_crashes_its_reader_is_refused(tmp_path, monkeypatch, trained, ends, said):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))

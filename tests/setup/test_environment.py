@@ -99,8 +99,7 @@ def test_an_environment_of_an_old_python_is_not_deleted_for_the_user(project, mo
 
 
 def test_requirements_are_read_without_comments_options_and_blanks(tmp_path):
-    (tmp_path / "r.txt").write_text("# all\n\n-r other.txt\nnumpy>=2,<3   # arrays\n"
-                                    "h5py ; python_version > '3'\n")
+    (tmp_path / "r.txt").write_text("# all\n\n-r other.txt\nnumpy>=2,<3   # arrays\nh5py ; python_version > '3'\n")
     assert environment.read_requirements(tmp_path / "r.txt") == ["numpy>=2,<3", "h5py ; python_version > '3'"]
 
 
@@ -108,8 +107,10 @@ def test_every_required_package_is_pinned_within_its_range():
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    pins = {canonicalize_name(pin.name): next(iter(pin.specifier)).version
-            for pin in map(Requirement, environment.read_requirements(ROOT / "pip-list.txt"))}
+    pins = {
+        canonicalize_name(pin.name): next(iter(pin.specifier)).version
+        for pin in map(Requirement, environment.read_requirements(ROOT / "pip-list.txt"))
+    }
     for file in ("requirements.txt", "tests/requirements.txt"):
         for line in environment.read_requirements(ROOT / file):
             requirement = Requirement(line)
@@ -122,9 +123,11 @@ class Pip:
     def __init__(self, project, monkeypatch, fails_at):
         self.log = project / "pip.log"
         python = project / "python"
-        python.write_text(f"#!{sys.executable}\nimport sys\n"
-                          f"open({str(self.log)!r}, 'a').write(' '.join(sys.argv[1:]) + chr(10))\n"
-                          f"print('pip says why')\nsys.exit({fails_at!r} in ' '.join(sys.argv))\n")
+        python.write_text(
+            f"#!{sys.executable}\nimport sys\n"
+            f"open({str(self.log)!r}, 'a').write(' '.join(sys.argv[1:]) + chr(10))\n"
+            f"print('pip says why')\nsys.exit({fails_at!r} in ' '.join(sys.argv))\n"
+        )
         python.chmod(0o755)
         monkeypatch.setattr(environment, "VENV_PYTHON", python)
         (project / "requirements.txt").write_text("numpy>=2\npyaudio>=0.2.14,<0.3  # sound\n")
@@ -140,7 +143,9 @@ def test_everything_is_installed_at_the_listed_versions_and_pyaudio_by_itself(pr
     (project / "tests" / "requirements.txt").write_text("pytest>=8\n")
     environment.install_packages("apt", tests=True)
     assert [call.split("--constraint pip-list.txt ")[1] for call in pip.calls] == [
-        "numpy>=2 pytest>=8", "pyaudio>=0.2.14,<0.3"]
+        "numpy>=2 pytest>=8",
+        "pyaudio>=0.2.14,<0.3",
+    ]
     assert not environment.interrupted().exists()
     assert capsys.readouterr().out == ""
 
@@ -160,7 +165,7 @@ def test_set_up_stops_when_the_packages_cannot_be_had_and_shows_why(project, mon
     with pytest.raises(SetupError, match="run this again"):
         environment.install_packages("apt", tests=False)
     assert "pip says why" in capsys.readouterr().err
-    assert not environment.interrupted().exists()    # nothing half-installed: no need to start afresh
+    assert not environment.interrupted().exists()  # nothing half-installed: no need to start afresh
 
 
 def test_an_interrupted_installation_leaves_its_mark(project, monkeypatch):

@@ -8,19 +8,22 @@ import pytest
 from setup import system_packages
 
 
-@pytest.mark.parametrize("system, release, manager", [
-    ("Linux", {"ID": "debian"}, "apt"),
-    ("Linux", {"ID": "ubuntu", "ID_LIKE": "debian"}, "apt"),
-    ("Linux", {"ID": "linuxmint", "ID_LIKE": "ubuntu debian"}, "apt"),
-    ("Linux", {"ID": "fedora"}, "dnf"),
-    ("Linux", {"ID": "rocky", "ID_LIKE": "rhel centos fedora"}, "dnf"),
-    ("Linux", {"ID": "manjaro", "ID_LIKE": "arch"}, "pacman"),
-    ("Linux", {"ID": "opensuse-leap", "ID_LIKE": "suse opensuse"}, "zypper"),
-    ("Linux", {"ID": "nixos"}, None),
-    ("Linux", {}, None),
-    ("Darwin", {}, "brew"),
-    ("Windows", {}, None),
-])
+@pytest.mark.parametrize(
+    "system, release, manager",
+    [
+        ("Linux", {"ID": "debian"}, "apt"),
+        ("Linux", {"ID": "ubuntu", "ID_LIKE": "debian"}, "apt"),
+        ("Linux", {"ID": "linuxmint", "ID_LIKE": "ubuntu debian"}, "apt"),
+        ("Linux", {"ID": "fedora"}, "dnf"),
+        ("Linux", {"ID": "rocky", "ID_LIKE": "rhel centos fedora"}, "dnf"),
+        ("Linux", {"ID": "manjaro", "ID_LIKE": "arch"}, "pacman"),
+        ("Linux", {"ID": "opensuse-leap", "ID_LIKE": "suse opensuse"}, "zypper"),
+        ("Linux", {"ID": "nixos"}, None),
+        ("Linux", {}, None),
+        ("Darwin", {}, "brew"),
+        ("Windows", {}, None),
+    ],
+)
 def test_the_package_manager_fits_the_system(system, release, manager):
     assert system_packages.package_manager(system, release) == manager
 
@@ -44,9 +47,11 @@ def test_only_someone_who_is_not_root_needs_sudo_and_homebrew_refuses_it(monkeyp
 
 
 def test_dpkg_listing_counts_what_is_installed_and_what_that_provides():
-    listing = ("installed\tgcc, c-compiler, gcc-x86-64-linux-gnu (= 4:12.2.0-3)\n"
-               "config-files\txvfb, \n"
-               "installed\tlibglib2.0-0t64, libglib2.0-0 (= 2.80.0)\n")
+    listing = (
+        "installed\tgcc, c-compiler, gcc-x86-64-linux-gnu (= 4:12.2.0-3)\n"
+        "config-files\txvfb, \n"
+        "installed\tlibglib2.0-0t64, libglib2.0-0 (= 2.80.0)\n"
+    )
     names = system_packages.parse_dpkg(listing)
     assert {"gcc", "c-compiler", "libglib2.0-0t64", "libglib2.0-0"} <= names
     assert "xvfb" not in names
@@ -62,9 +67,11 @@ class Apt:
 
     def __init__(self, folder, monkeypatch, installed, status=0):
         self.log = folder / "apt.log"
-        script = (f"#!{sys.executable}\nimport os, sys\n"
-                  f"open({str(self.log)!r}, 'a').write(' '.join(sys.argv[1:]) + os.linesep)\n"
-                  f"sys.stderr.write('E: no network' if {status} else '')\nsys.exit({status})\n")
+        script = (
+            f"#!{sys.executable}\nimport os, sys\n"
+            f"open({str(self.log)!r}, 'a').write(' '.join(sys.argv[1:]) + os.linesep)\n"
+            f"sys.stderr.write('E: no network' if {status} else '')\nsys.exit({status})\n"
+        )
         for name, text in (("apt-get", script), ("dpkg-query", f"#!/bin/sh\nprintf '{installed}'\n")):
             (folder / name).write_text(text)
             (folder / name).chmod(0o755)
@@ -76,8 +83,9 @@ class Apt:
 
 
 posix = pytest.mark.skipif(os.name == "nt", reason="runs shell scripts")
-ALL_OF_DEBIAN = "installed\\t" + ", ".join(
-    system_packages.system_packages("apt", True, headers=False, ensurepip=False)) + "\\n"
+ALL_OF_DEBIAN = (
+    "installed\\t" + ", ".join(system_packages.system_packages("apt", True, headers=False, ensurepip=False)) + "\\n"
+)
 
 
 @posix

@@ -10,14 +10,17 @@ from storage.cache import cache_folder
 NAME = "liveness-authentication"
 
 
-@pytest.mark.parametrize("platform, set_to, expected", [
-    ("linux", {"XDG_CACHE_HOME": "/x"}, Path("/x", NAME)),
-    ("linux", {}, Path("/home/me/.cache", NAME)),
-    ("linux", {"XDG_CACHE_HOME": ""}, Path("/home/me/.cache", NAME)),
-    ("darwin", {"XDG_CACHE_HOME": "/x"}, Path("/home/me/Library/Caches", NAME)),
-    ("win32", {"LOCALAPPDATA": "/l"}, Path("/l", NAME)),
-    ("win32", {}, Path("/home/me/AppData/Local", NAME)),
-])
+@pytest.mark.parametrize(
+    "platform, set_to, expected",
+    [
+        ("linux", {"XDG_CACHE_HOME": "/x"}, Path("/x", NAME)),
+        ("linux", {}, Path("/home/me/.cache", NAME)),
+        ("linux", {"XDG_CACHE_HOME": ""}, Path("/home/me/.cache", NAME)),
+        ("darwin", {"XDG_CACHE_HOME": "/x"}, Path("/home/me/Library/Caches", NAME)),
+        ("win32", {"LOCALAPPDATA": "/l"}, Path("/l", NAME)),
+        ("win32", {}, Path("/home/me/AppData/Local", NAME)),
+    ],
+)
 def test_each_system_has_a_place_for_it(monkeypatch, platform, set_to, expected):
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)

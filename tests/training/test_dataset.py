@@ -130,11 +130,11 @@ def test_only_without_replays_some_are_simulated_from_the_live_crops(tmp_path, f
 
 
 def test_the_same_video_under_two_names_is_one_recording(dataset):
-    for label, source, other in (("real", "f00d", "kitchen"), ("fake", "cafe", "screen")):
+    for label, other in (("real", "kitchen"), ("fake", "screen")):
         for file in list((dataset / label).iterdir()):
             recording, frame = crops.origin(file)
             shutil.copyfile(file, crops.path_of(dataset / label, other, frame))
-    fill(dataset / "real", "late", 3, shade=60, time_s=7.0)      # more of it, at another time
+    fill(dataset / "real", "late", 3, shade=60, time_s=7.0)  # more of it, at another time
     examples, told = told_of(dataset)
     assert len(examples.crops) == 41
     assert set(examples.recordings) == {"real/desk", "fake/screen"}
@@ -153,7 +153,7 @@ def test_copies_as_file_managers_name_them_are_left_out(dataset, name):
 
 def test_copies_in_another_recording_of_that_name_are_known_by_their_fingerprint(dataset):
     for file in list((dataset / "real").iterdir()):
-        shutil.copyfile(file, file.with_name(f"copy of {file.name}"))    # recording "copy of desk"
+        shutil.copyfile(file, file.with_name(f"copy of {file.name}"))  # recording "copy of desk"
     examples, told = told_of(dataset)
     assert sum(examples.is_real) == 20 and len(set(examples.recordings[examples.is_real])) == 1
 
@@ -182,7 +182,7 @@ def test_two_videos_of_one_name_in_two_classes_stay_two(dataset):
 @LINKS
 def test_a_dangling_link_is_named_and_left_out(dataset):
     (dataset / "real" / "x_000001.png").symlink_to("nowhere")
-    (dataset / "real" / "y_000001.png").symlink_to("y_000001.png")     # to itself
+    (dataset / "real" / "y_000001.png").symlink_to("y_000001.png")  # to itself
     examples, told = told_of(dataset)
     assert len(examples.crops) == 40 and len(told) == 3
     assert "x_000001.png: a link to a file that is not there; left out" in told[0]
@@ -213,8 +213,10 @@ def test_a_file_that_cannot_be_read_is_named_and_left_out(dataset, monkeypatch):
     monkeypatch.setattr(crops, "read", refusing)
     examples, told = told_of(dataset)
     assert sum(examples.is_real) == 19
-    assert told == [f"{dataset / 'real' / 'desk_000003.png'}: cannot be read (Permission denied); left out",
-                    "1 of 40 pictures left out"]
+    assert told == [
+        f"{dataset / 'real' / 'desk_000003.png'}: cannot be read (Permission denied); left out",
+        "1 of 40 pictures left out",
+    ]
 
 
 def test_what_is_no_picture_is_named_and_counted(dataset):
@@ -292,7 +294,7 @@ def standing_in(monkeypatch, tmp_path):
 def test_what_the_witness_said_of_a_frame_is_used_and_else_it_is_asked_of_the_crop(dataset, standing_in):
     rng = np.random.default_rng(0)
     silent = []
-    for number in range(70):     # more than are asked at once
+    for number in range(70):  # more than are asked at once
         inside = (0.2, 0.0, 1.0, 1.0) if number % 2 else (0.0, 0.0, 1.0, 1.0)
         picture = rng.integers(0, 256, (90, 90, 3), np.uint8)
         silent.append(Crop(picture, "silent", number, "beef", number / 30, 2.7, inside))
@@ -338,8 +340,10 @@ def test_what_makes_a_poor_model_is_warned_about(dataset):
         path.unlink()
     fill(dataset / "fake", "fake", 20, shade=100)
     assert [text.split(";")[0] for text in warnings_about(told_of(dataset)[0])] == [
-        "only 20 real crops", "only 20 fake crops",
-        "crops of fake/fake and real/desk come from the same video, which cannot be both: delete those that are wrong"]
+        "only 20 real crops",
+        "only 20 fake crops",
+        "crops of fake/fake and real/desk come from the same video, which cannot be both: delete those that are wrong",
+    ]
     fill(dataset / "fake", "tablet", 580, source="beef")
     fill(dataset / "real", "kitchen", 120, source="cafe")
     for path in (dataset / "fake").glob("fake_*.png"):

@@ -44,10 +44,11 @@ def test_one_recording_in_either_class_is_split_in_time():
 
 
 def test_the_frames_of_an_incident_are_all_learned():
-    for recordings, meaning in ((dict(real_desk=200, real_incident=10, fake_desk=200), evaluation.SAME),
-                                (dict(real_desk=200, real_incident=10, fake_desk=200, fake_phone=3), evaluation.SAME),
-                                (dict(real_desk=90, real_car=90, real_incident=10, fake_tv=70, fake_desk=200),
-                                 evaluation.UNSEEN)):
+    for recordings, meaning in (
+        (dict(real_desk=200, real_incident=10, fake_desk=200), evaluation.SAME),
+        (dict(real_desk=200, real_incident=10, fake_desk=200, fake_phone=3), evaluation.SAME),
+        (dict(real_desk=90, real_car=90, real_incident=10, fake_tv=70, fake_desk=200), evaluation.UNSEEN),
+    ):
         is_real, names, time_s = dataset(**recordings)
         train_rows, held_rows, told = evaluation.split(is_real, names, time_s)
         assert told == meaning
@@ -130,7 +131,7 @@ def test_where_nothing_is_told_apart_the_operating_point_is_the_networks_own():
 
 
 LIVE = np.array([True] * 10 + [False] * 10)
-FAR = np.full(20, 1.35)     # how far the frame goes on, see face_detector.reach
+FAR = np.full(20, 1.35)  # how far the frame goes on, see face_detector.reach
 SIDES = np.where(LIVE, 1.0, -1.0)
 
 
@@ -144,9 +145,9 @@ def test_where_the_witness_is_clear_livenessnet_counts_nothing(own):
 
 
 def test_where_the_witness_doubts_livenessnet_counts_as_much_as_it_takes():
-    assert evaluation.worth(SIDES * 0.2, SIDES * 9, FAR, LIVE) == 0.75     # 0.2 + 0.75 * 2 is clear, 0.2 + 0.5 * 2 is not
+    assert evaluation.worth(SIDES * 0.2, SIDES * 9, FAR, LIVE) == 0.75  # 0.2 + 0.75 * 2 is clear, 0.2 + 0.5 * 2 is not
     assert evaluation.worth(SIDES * 1.1, SIDES * 9, FAR, LIVE) == 0.25
-    assert evaluation.worth(SIDES * -0.5, SIDES * 9, FAR, LIVE) == 1.0     # and where the witness errs
+    assert evaluation.worth(SIDES * -0.5, SIDES * 9, FAR, LIVE) == 1.0  # and where the witness errs
 
 
 def test_a_livenessnet_that_learned_the_wrong_thing_counts_nothing():
@@ -166,11 +167,17 @@ def test_at_no_weight_does_a_clear_attack_pass(weight):
     assert fuse(np.array([-CAP - 0.01]), np.array([99.0]), weight)[0] < 0
 
 
-@pytest.mark.parametrize("recordings", [
-    dict(real_desk=300, fake_desk=200), dict(real_desk=41, fake_desk=20), dict(real_a=9, fake_a=8),
-    dict(real_a=60, real_b=50, fake_a=70, fake_b=80), dict(real_a=90, real_b=30, real_c=5, fake_a=50),
-    dict(real_a=100, fake_a=60, fake_b=60, fake_c=3),
-])
+@pytest.mark.parametrize(
+    "recordings",
+    [
+        dict(real_desk=300, fake_desk=200),
+        dict(real_desk=41, fake_desk=20),
+        dict(real_a=9, fake_a=8),
+        dict(real_a=60, real_b=50, fake_a=70, fake_b=80),
+        dict(real_a=90, real_b=30, real_c=5, fake_a=50),
+        dict(real_a=100, fake_a=60, fake_b=60, fake_c=3),
+    ],
+)
 def test_nothing_that_is_judged_was_trained_or_chosen_on(recordings):
     is_real, names, time_s = dataset(**recordings)
     shuffled = np.random.default_rng(0).permutation(len(names))

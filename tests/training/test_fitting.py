@@ -33,8 +33,9 @@ def told_apart():
 def fitted(data, epochs=3, seed=1, **options):
     keras.utils.set_random_seed(seed)
     model = livenessnet.LivenessNet.build(INPUT_SIZE, INPUT_SIZE, 3, 2)
-    history = fitting.fit(keras, model, data, data, epochs=epochs, batch_size=16, learning_rate=1e-3, seed=seed,
-                          show=False, **options)
+    history = fitting.fit(
+        keras, model, data, data, epochs=epochs, batch_size=16, learning_rate=1e-3, seed=seed, show=False, **options
+    )
     return np.concatenate([weight.ravel() for weight in model.get_weights()]), history, model
 
 

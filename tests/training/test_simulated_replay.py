@@ -27,7 +27,8 @@ def test_the_same_seed_makes_the_same_replay_and_the_live_crop_stays_as_it_was()
     crop = live_crop()
     before = crop.copy()
     first, again, other = (
-        simulated_replay.simulate(crop, WHOLE, 2.7, np.random.default_rng(seed)) for seed in (3, 3, 4))
+        simulated_replay.simulate(crop, WHOLE, 2.7, np.random.default_rng(seed)) for seed in (3, 3, 4)
+    )
     assert first.shape == crop.shape and first.dtype == np.uint8
     assert np.array_equal(first, again) and np.abs(first.astype(int) - other).mean() > 5
     assert np.array_equal(crop, before)
@@ -39,7 +40,7 @@ def test_the_face_is_still_there_and_has_lost_sharpness():
     live = np.abs(cv2.Laplacian(live_crop()[face], cv2.CV_32F)).mean()
     assert np.median(fine) < 0.6 * live
     crop = live_crop()
-    crop[50:78, 50:78] = np.tile(np.linspace(30, 220, 28)[None, :, None], (28, 1, 3))    # a face lit from one side
+    crop[50:78, 50:78] = np.tile(np.linspace(30, 220, 28)[None, :, None], (28, 1, 3))  # a face lit from one side
     slopes = [np.corrcoef(view[face].mean(axis=(0, 2)), np.arange(28))[0, 1] for view in simulated(crop=crop)]
     assert np.mean(np.array(slopes) > 0.8) > 0.9
 
