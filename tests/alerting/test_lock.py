@@ -11,7 +11,7 @@ from alerts_parts import LoginManager, missing_for_lock, picture, read_record, w
 from mail_parts import PASSWORD, MailServer, mail_settings, make_certificate
 
 import alerts
-from alerting import lock
+from alerting import lock, programs
 from alerting.settings import PASSWORD_VARIABLE
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="uses logind")
@@ -231,3 +231,12 @@ def test_macos_is_asked_whether_the_session_is_locked(monkeypatch, tmp_path, lin
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(sys, "platform", "darwin")
     assert lock.screen_locked() is locked
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no sh")
+def test_a_locker_is_not_sent_to_opencvs_own_qt(tmp_path, monkeypatch):
+    monkeypatch.setenv("QT_QPA_PLATFORM_PLUGIN_PATH", os.path.join("site-packages", "cv2", "qt", "plugins"))
+    monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    said = tmp_path / "said"
+    assert programs.run(["sh", "-c", f'echo "$QT_QPA_PLATFORM_PLUGIN_PATH,$QT_QPA_PLATFORM" > {said}']) == ""
+    assert said.read_text() == ",xcb\n"
