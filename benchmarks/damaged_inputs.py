@@ -16,47 +16,13 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=6), inner, max_size=4)),
     max_leaves=8,
 )
-OPERATORS = [
-    "Pad",
-    "Resize",
-    "Gemm",
-    "Concat",
-    "Slice",
-    "If",
-    "Loop",
-    "LSTM",
-    "Expand",
-    "Tile",
-    "ConstantOfShape",
-    "Gather",
-    "Split",
-    "Einsum",
-    "Transpose",
-    "ConvTranspose",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-    "NonZero",
-    "TopK",
-    "Range",
-    "Where",
-    "ScatterND",
-    "GRU",
-    "Attention",
-    "MatMul",
-    "ReduceSum",
-    "Upsample",
-    "Softmax",
-    "Conv",
-    "Reshape",
-    "MaxPool",
-    "Add",
-    "Mul",
-    "Relu",
-    "Shape",
-    "Cast",
-    "ReduceMean",
-]
+OPERATORS = (
+    "Pad Resize Gemm Concat Slice If Loop LSTM Expand Tile ConstantOfShape Gather Split Einsum Transpose "
+    "ConvTranspose Flatten Squeeze Unsqueeze NonZero TopK Range Where ScatterND GRU Attention MatMul ReduceSum "
+    "Upsample Softmax Conv Reshape MaxPool Add Mul Relu Shape Cast ReduceMean"
+).split()
+BOXES = b"tkhd mvhd mdhd stts stsz stsc stco mp4v avc1 elst ctts stss esds avcC".split()
+GRAPH_CHANGES = "dim attribute operator remove rewire fewer type shorter more input rank again weights output".split()
 ATTRIBUTES = ["axis", "axes", "perm", "pads", "group", "strides", "dilations", "kernel_shape", "to", "auto_pad"]
 
 
@@ -101,69 +67,57 @@ def changed_graph(draw, graph: bytes) -> bytes:
     names = sorted({name for node in nodes for name in [*node.input, *node.output]} | {""})
     for _ in range(draw(st.integers(1, 4))):
         node, tensor = draw(st.sampled_from(list(nodes))), draw(st.sampled_from(list(tensors)))
-        change = draw(
-            st.sampled_from(
-                [
-                    "dim",
-                    "attribute",
-                    "operator",
-                    "remove",
-                    "rewire",
-                    "fewer",
-                    "type",
-                    "shorter",
-                    "more",
-                    "input",
-                    "rank",
-                    "again",
-                    "weights",
-                    "output",
-                ]
-            )
-        )
-        if change == "dim" and tensor.dims:
-            tensor.dims[draw(st.integers(0, len(tensor.dims) - 1))] = _int64(draw(INTEGERS))
-        elif change == "attribute" and node.attribute:
-            attribute = draw(st.sampled_from(list(node.attribute)))
-            if attribute.ints:
-                attribute.ints[draw(st.integers(0, len(attribute.ints) - 1))] = _int64(draw(INTEGERS))
-            else:
-                attribute.i = _int64(draw(INTEGERS))
-        elif change == "operator":
-            node.op_type = draw(st.sampled_from(OPERATORS))
-        elif change == "remove":
+        change = draw(st.sampled_from(GRAPH_CHANGES))
+        if change == "remove":
             nodes.remove(node)
-        elif change == "rewire" and node.input:
-            node.input[draw(st.integers(0, len(node.input) - 1))] = draw(st.sampled_from(names))
-        elif change == "fewer" and node.input:
-            del node.input[draw(st.integers(0, len(node.input) - 1))]
-        elif change == "type":
-            tensor.data_type = draw(st.integers(0, 25))
-        elif change == "shorter":
-            tensor.raw_data = tensor.raw_data[: draw(st.integers(0, len(tensor.raw_data)))]
-        elif change == "more":
-            value = draw(
-                st.one_of(
-                    INTEGERS.map(_int64),
-                    st.lists(INTEGERS.map(_int64), min_size=1, max_size=5),
-                    st.just("SAME_UPPER"),
-                    st.just(1.5),
-                )
-            )
-            node.attribute.append(onnx.helper.make_attribute(draw(st.sampled_from(ATTRIBUTES)), value))
+        elif change == "again":
+            nodes.append(node)
         elif change == "input":
             side = draw(st.sampled_from(list(model.graph.input[0].type.tensor_type.shape.dim)))
             side.dim_value = _int64(draw(INTEGERS))
-        elif change == "rank" and tensor.dims:
-            del tensor.dims[draw(st.integers(0, len(tensor.dims) - 1))]
-        elif change == "again":
-            nodes.append(node)
-        elif change == "weights":
-            value = draw(st.sampled_from([math.nan, math.inf, -3e38, 1e30]))
-            tensor.raw_data = struct.pack("<f", value) + tensor.raw_data[4:]
         elif change == "output":
             model.graph.output[0].name = draw(st.sampled_from(names))
+        elif change in ("dim", "rank", "type", "shorter", "weights"):
+            _change_tensor(draw, change, tensor)
+        else:
+            _change_node(draw, change, node, names)
     return model.SerializeToString()
+
+
+def _change_tensor(draw, change: str, tensor) -> None:
+    if change == "dim" and tensor.dims:
+        tensor.dims[draw(st.integers(0, len(tensor.dims) - 1))] = _int64(draw(INTEGERS))
+    elif change == "rank" and tensor.dims:
+        del tensor.dims[draw(st.integers(0, len(tensor.dims) - 1))]
+    elif change == "type":
+        tensor.data_type = draw(st.integers(0, 25))
+    elif change == "shorter":
+        tensor.raw_data = tensor.raw_data[: draw(st.integers(0, len(tensor.raw_data)))]
+    elif change == "weights":
+        value = draw(st.sampled_from([math.nan, math.inf, -3e38, 1e30]))
+        tensor.raw_data = struct.pack("<f", value) + tensor.raw_data[4:]
+
+
+def _change_node(draw, change: str, node, names: list[str]) -> None:
+    import onnx
+
+    if change == "attribute" and node.attribute:
+        attribute = draw(st.sampled_from(list(node.attribute)))
+        if attribute.ints:
+            attribute.ints[draw(st.integers(0, len(attribute.ints) - 1))] = _int64(draw(INTEGERS))
+        else:
+            attribute.i = _int64(draw(INTEGERS))
+    elif change == "operator":
+        node.op_type = draw(st.sampled_from(OPERATORS))
+    elif change == "rewire" and node.input:
+        node.input[draw(st.integers(0, len(node.input) - 1))] = draw(st.sampled_from(names))
+    elif change == "fewer" and node.input:
+        del node.input[draw(st.integers(0, len(node.input) - 1))]
+    elif change == "more":
+        number = INTEGERS.map(_int64)
+        numbers = st.lists(number, min_size=1, max_size=5)
+        value = draw(st.one_of(number, numbers, st.just("SAME_UPPER"), st.just(1.5)))
+        node.attribute.append(onnx.helper.make_attribute(draw(st.sampled_from(ATTRIBUTES)), value))
 
 
 def _int64(value: int) -> int:
@@ -246,26 +200,7 @@ def changed_png(draw, png: bytes) -> bytes:
 def changed_boxes(draw, video: bytes) -> bytes:
     """An MP4 with numbers changed in its tables: sizes, times, durations, offsets."""
     data = bytearray(video)
-    names = [
-        name
-        for name in (
-            b"tkhd",
-            b"mvhd",
-            b"mdhd",
-            b"stts",
-            b"stsz",
-            b"stsc",
-            b"stco",
-            b"mp4v",
-            b"avc1",
-            b"elst",
-            b"ctts",
-            b"stss",
-            b"esds",
-            b"avcC",
-        )
-        if name in video
-    ]
+    names = [name for name in BOXES if name in video]
     for _ in range(draw(st.integers(1, 3))):
         at = video.find(draw(st.sampled_from(names))) + 4 + draw(st.integers(0, 90))
         width = draw(st.sampled_from([1, 2, 4]))

@@ -79,29 +79,10 @@ WORK = [
 ]
 PIECES = [*ADMITTED, *ADMITTED, *EVIL, *VALUES, *VALUES, *WORK]
 
-TOML_KEYS = [
-    "email",
-    "location",
-    "voice",
-    "alarm",
-    "lock",
-    "incidents",
-    "host",
-    "port",
-    "security",
-    "username",
-    "sender",
-    "recipient",
-    "ca_file",
-    "timeout_s",
-    "url",
-    "enabled",
-    "device",
-    "seconds",
-    "command",
-    "cooldown_s",
-    "password",
-]
+TOML_KEYS = (
+    "email location voice alarm lock incidents host port security username sender recipient ca_file timeout_s url "
+    "enabled device seconds command cooldown_s password"
+).split()
 TOML_VALUES = [
     "true",
     "1",

@@ -3,7 +3,9 @@
 import sys
 import time
 
+import damaged_inputs
 import fuzz
+import genuine_inputs
 import pytest
 from conftest import ROOT
 
@@ -18,8 +20,8 @@ def test_what_comes_from_outside_is_used_or_refused(target):
 
 
 def test_damaged_models_are_used_or_refused(trained):
-    archive = fuzz.Genuine(trained.model.read_bytes())
-    counts, findings = fuzz.run("model", 20, fuzz.changed_archive(archive), seeded=int(time.time()))
+    archive = genuine_inputs.Genuine(trained.model.read_bytes())
+    counts, findings = fuzz.run("model", 20, damaged_inputs.changed_archive(archive), seeded=int(time.time()))
     assert not findings
     assert counts["refused"] >= 5
 

@@ -4,7 +4,7 @@ import struct
 import zlib
 
 import cv2
-import fuzz_inputs
+import genuine_inputs
 import pytest
 from conftest import memory_of
 
@@ -14,7 +14,7 @@ READ = "crop = crops.read(Path(sys.argv[1])); print(crop if crop is None else cr
 
 
 def encoded(suffix: str) -> bytes:
-    return cv2.imencode(suffix, fuzz_inputs.picture_of())[1].tobytes()
+    return cv2.imencode(suffix, genuine_inputs.picture_of())[1].tobytes()
 
 
 def huge_png() -> bytes:
@@ -76,7 +76,7 @@ def test_pictures_of_every_kind_are_read(tmp_path, suffix):
     ],
 )
 def test_a_crop_whose_notes_make_no_sense_is_read_as_another_tools(tmp_path, old, new):
-    data = fuzz_inputs.genuine_crop(tmp_path)
+    data = genuine_inputs.genuine_crop(tmp_path)
     changed, at = bytearray(data[:8]), 8
     while at < len(data):
         size = struct.unpack(">I", data[at : at + 4])[0]

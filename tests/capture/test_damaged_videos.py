@@ -3,7 +3,7 @@
 import struct
 
 import cv2
-import fuzz_inputs
+import genuine_inputs
 import numpy as np
 import pytest
 
@@ -45,7 +45,7 @@ def test_a_time_stamp_that_leaps_ahead_does_not_stop_the_clock(live_frames, writ
 
 def test_an_empty_picture_in_a_folder_is_left_out(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
-    (tmp_path / "b.png").write_bytes(cv2.imencode(".png", fuzz_inputs.picture_of())[1].tobytes())
+    (tmp_path / "b.png").write_bytes(cv2.imencode(".png", genuine_inputs.picture_of())[1].tobytes())
     (tmp_path / "c.png").mkdir()
     with open_source(str(tmp_path)) as source:
         assert [index for index, _, _ in source.frames()] == [1] and source.length == 2

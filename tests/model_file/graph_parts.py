@@ -5,7 +5,7 @@ import json
 import struct
 import zipfile
 
-import fuzz_inputs
+import genuine_inputs
 import numpy as np
 from sklearn.preprocessing import LabelEncoder
 
@@ -22,10 +22,10 @@ def genuine_graphs(folder) -> list[bytes]:
     """Of LivenessNets for 16 pixels: one as it is written now, and the mean of two side by side and in the earliest
     form, which have other operators."""
     graphs = []
-    now, third, _, first = fuzz_inputs.genuine_models(folder)
+    now, third, _, first = genuine_inputs.genuine_models(folder)
     for archive in (now, third, first):
         with zipfile.ZipFile(io.BytesIO(archive)) as members:
-            graphs.append(fuzz_inputs.Genuine(members.read("liveness.onnx")))
+            graphs.append(genuine_inputs.Genuine(members.read("liveness.onnx")))
     return graphs
 
 

@@ -3,7 +3,7 @@
 import os
 import pickle
 
-import fuzz_inputs
+import genuine_inputs
 import pytest
 from conftest import memory_of
 from graph_parts import encoder
@@ -135,7 +135,7 @@ def test_a_pickle_cannot_double_what_it_means_with_every_byte(tmp_path, doubled)
 def test_encoders_of_every_protocol_are_far_from_the_limits():
     import pickletools
 
-    for data in fuzz_inputs.genuine_encoders():
+    for data in genuine_inputs.genuine_encoders():
         names = [(operation.name, argument) for operation, argument, _ in pickletools.genops(data)]
         assert 2 * sum(name.endswith("GET") for name, _ in names) <= REFERENCE_LIMIT
         assert all(20 * argument < MEMO_LIMIT for name, argument in names if name.endswith("PUT"))

@@ -1,11 +1,12 @@
 """What is no LivenessNet's graph is refused before OpenCV sees it, of which some would end the process."""
 
 import cv2
-import fuzz_inputs
+import damaged_inputs
 import numpy as np
 import pytest
 from graph_parts import edited, genuine_graphs
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from model_file import graph_check
 
@@ -19,11 +20,11 @@ def graphs(tmp_path_factory) -> list[bytes]:
 
 @pytest.mark.parametrize("form", [NOW, THIRD, FIRST])
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(data=fuzz_inputs.st.data())
+@given(data=st.data())
 def test_a_changed_graph_is_sound_or_refused(graphs, form, data):
     graph = graphs[form]
     try:
-        graph_check.check(data.draw(fuzz_inputs.changed_graph(graph)), 16)
+        graph_check.check(data.draw(damaged_inputs.changed_graph(graph)), 16)
     except graph_check.GraphError as error:
         assert "\n" not in str(error)
 

@@ -5,7 +5,7 @@ import pickle
 import subprocess
 import sys
 
-import fuzz_inputs
+import genuine_inputs
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -71,7 +71,7 @@ def test_an_hdf5_model_cannot_name_code_to_run(tmp_path, monkeypatch):
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path, trace = tmp_path / "liveness.model", tmp_path / "was here"
-    data = fuzz_inputs.genuine_hdf5(tmp_path)[0]
+    data = genuine_inputs.genuine_hdf5(tmp_path)[0]
     path.write_bytes(data)
     with h5py.File(path, "r+") as file:
         config = json.loads(file.attrs["model_config"])
