@@ -143,9 +143,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("-m", "--model", type=Path, required=True, help="where the model goes")
     parser.add_argument("-l", "--le", type=Path, required=True, help="where the label encoder goes")
     parser.add_argument("-p", "--plot", type=Path, default=Path("plot.png"), help="where the plot goes (plot.png)")
-    parser.add_argument("--epochs", type=at_least_one, default=50, help="50")
+    parser.add_argument(
+        "--epochs", type=at_least_one, default=50, help="at most so many (50); it ends when eight have gained nothing"
+    )
     parser.add_argument("--batch-size", type=at_least_one, default=32, help="32")
-    parser.add_argument("--learning-rate", type=positive, default=1e-3, help="highest of the schedule (0.001)")
+    parser.add_argument("--learning-rate", type=positive, default=1e-3, help="Adam's (0.001)")
     parser.add_argument(
         "--margin",
         type=positive,

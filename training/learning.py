@@ -24,7 +24,7 @@ WITNESS, OWN, BOTH = "witness alone", "LivenessNet alone", "both"
 
 
 class Schedule(NamedTuple):
-    """How long and how fast it is trained. learning_rate: the highest. seed: of all that is random."""
+    """How long, at most, and how fast it is trained. seed: of all that is random."""
 
     epochs: int = 50
     batch_size: int = 32
