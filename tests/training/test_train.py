@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -67,35 +66,6 @@ def test_the_originals_command_line_shows_progress_and_a_report(run, dataset, tm
     assert re.search(r"APCER [01]\.\d+ \[[01]\.\d+, [01]\.\d+\] +BPCER [01]\.\d+ \[", done.stdout)
     assert "not how it does in another room" in done.stdout
     assert all((tmp_path / name).is_file() for name in ("liveness.model", "le.pickle", "plot.png"))
-
-
-def test_without_the_witness_one_is_reported(run, dataset, tmp_path):
-    """Its weights are nowhere, and the crops do not say what it saw."""
-    shutil.rmtree(dataset)
-    for label, shade in (("real", 0), ("fake", 100)):
-        fill(dataset / label, label, 20, shade, witness=None)
-    code = f"""
-import sys
-sys.path.insert(0, {str(Path(train.__file__).parent)!r})
-from anti_spoofing import minifasnet
-from training import dataset
-minifasnet.WEIGHTS_URL = "http://127.0.0.1:9/x"
-dataset.Witness = lambda: minifasnet.Witness({str(tmp_path / "none")!r})
-import train
-sys.exit(train.main(["-d", "dataset", "-m", "m", "-l", "l", "--epochs", "1"]))"""
-    env = {
-        **os.environ,
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "LOCALAPPDATA": str(tmp_path / "cache"),
-        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR", str(Path.home() / ".cache" / "matplotlib")),
-    }
-    env.pop("LIVENESS_WEIGHTS", None)
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stderr.splitlines() if not line.startswith("warning: ")]
-    assert len(lines) == 1 and "anti-spoofing weights" in lines[0] and "going on without" in lines[0]
-    assert "alone" not in done.stdout and "held out: APCER" in done.stdout
-    assert details_of(tmp_path / "m")["weight"] == 0.25
 
 
 def test_bad_data_is_told_in_one_line_and_the_old_model_stays(run, dataset, tmp_path):
