@@ -148,7 +148,8 @@ class _Acting:
         self._words = words
         self._state = CHECKING
         self._greeted, self._reported = None, None  # the visits that were last authorized and reported
-        self._decided, self._frames, self._with_faces, self._dark = False, 0, 0, 0
+        self._decided, self._prompted = False, False
+        self._frames, self._with_faces, self._dark = 0, 0, 0
 
     def act(self, time_s: float, frame: np.ndarray | None, look: Look) -> None:
         # Asked again while it lasts: a visit that began within the cool-down is reported after it.
@@ -176,6 +177,7 @@ class _Acting:
             if look.state != CHECKING and self._words:
                 self._words.say(f"{self._source}: {look.state} after {time_s:.2f} s")
         self._decided = self._decided or look.state != CHECKING
+        self._prompted = self._prompted or bool(look.sentence)
         self._frames += frame is not None
         self._with_faces += len(look.faces) > 0
         self._dark += look.dark
@@ -183,6 +185,8 @@ class _Acting:
     def why_undecided(self) -> str:
         if self._decided:
             return ""
+        if self._prompted:
+            return "what was asked for was not done"
         if self._with_faces:
             return "the face was not seen for long enough, or not clearly enough"
         if self._dark and 2 * self._dark >= self._frames:

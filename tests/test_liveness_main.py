@@ -112,6 +112,11 @@ def test_a_file_that_ends_without_a_verdict_says_so(watch, sample, live_frames, 
     assert "no verdict" not in said(live_frames)
 
 
+def test_a_challenge_that_nobody_answers_is_no_verdict(watch, sample):
+    done = watch(sample.real, "--once", "--challenge", "2")
+    assert_one_line(done, "no verdict: what was asked for was not done", status=3)
+
+
 def test_a_fake_face_outweighs_the_live_one_beside_it(watch, sample, live_frames, write_video, tmp_path):
     video = cv2.VideoCapture(str(sample.fake))
     pairs = []
