@@ -64,7 +64,9 @@ class Scorer:
         if last and time_s < last.due_s:
             return last._replace(box=box)
         # Counted from when it was due, so that frames that come a little late do not make the looks fewer.
-        due_s = max(last.due_s + 1 / LOOKS_PER_S, time_s) if last else time_s + 1 / LOOKS_PER_S
+        due_s = last.due_s + 1 / LOOKS_PER_S if last else time_s
+        if due_s <= time_s:
+            due_s = time_s + 1 / LOOKS_PER_S
         return Word(box, self._witness.look(frame, box), due_s)
 
 

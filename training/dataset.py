@@ -17,9 +17,9 @@ from capture.ahead import spread
 from capture.pictures import IMAGE_SUFFIXES
 from capture.source import USUAL_FPS
 from face_detector import VIEW_SIDE, reach_within
+from model_file.encoder import LABELS
 from training.simulated_replay import simulate
 
-LABELS = ("fake", "real")
 # What the recordings are called that are made of live ones; no file can be.
 SIMULATED = "fake/simulated: "
 # Fewer crops than this in a class are a slip of the hand, not a data set.

@@ -10,12 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from model_file.encoder import LABELS
 from model_file.network import LivenessNet, import_keras
 from model_file.opencv import in_opencv
 from model_file.saving import export
 from model_file.scores import DEFAULT_WEIGHT, calibrate, fuse, probability
 from training import evaluation
-from training.dataset import LABELS, Examples
+from training.dataset import Examples
 from training.evaluation import Rate
 from training.fitting import as_input, fit
 
