@@ -54,6 +54,15 @@ def test_a_crop_is_the_window_round_the_face_and_says_how_it_was_cut(sample, det
     assert crop.time_s == pytest.approx(40 * 1001 / 30000, abs=0.002)
 
 
+def test_a_crop_carries_what_the_witness_said_of_the_face_in_its_frame(
+    sample, detector, witness, live_frames, tmp_path
+):
+    assert gather("-i", sample.real, "-o", tmp_path, "-s", "40") == 0
+    frame = live_frames[40]
+    said = witness and witness.look(frame, detector.detect(frame)[0, :4])
+    assert crops.read(tmp_path / "real_000040.png").witness == (said and pytest.approx(said, abs=1e-3))
+
+
 def test_gathering_a_video_again_changes_nothing(sample, tmp_path, capsys):
     gather("-i", sample.real, "-o", tmp_path, "-s", "30")
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.iterdir()}

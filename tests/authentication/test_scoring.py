@@ -170,3 +170,14 @@ def test_with_a_network_of_the_witness_form(network, detector, live_frames, monk
 def test_overlap_is_the_share_that_two_boxes_have_in_common(a, b, share):
     assert overlap(np.array(a, float), np.array(b, float)) == pytest.approx(share)
     assert overlap(np.array(b, float), np.array(a, float)) == pytest.approx(share)
+
+
+def test_close_up_livenessnet_has_no_say(flat):
+    """Where the frame ends at the face, as where a screen fills the view."""
+    flat.log_odds = lambda crops, reach: np.full(len(crops), 9.0)
+    box = (60, 20, 200, 200)
+    far, near = (
+        Scorer(flat, Noting(-0.5)).scores(0, frame, faces(face))[0]
+        for frame, face in ((FRAME, A), (FRAME[20:220, 60:260], (0, 0, *box[2:])))
+    )
+    assert near == pytest.approx(probability(-0.5)) and far == pytest.approx(probability(-0.5 + 0.5 * CAP))

@@ -213,3 +213,12 @@ def test_each_recording_has_an_end_of_its_own():
 def test_the_sentence_says_what_was_judged():
     assert "same recordings" in evaluation.explain(evaluation.SAME)
     assert "unseen recordings" in evaluation.explain(evaluation.UNSEEN)
+
+
+def test_a_class_with_one_held_out_crop_is_chosen_on_and_judged():
+    recordings = np.array(["real/a"] * 6 + ["fake/b"])
+    is_real, rows = np.arange(7) < 6, np.arange(7)
+    choice, judged = evaluation.halves(rows, is_real, recordings, rows / 30)
+    assert set(is_real[choice]) == set(is_real[judged]) == {True, False}
+    choice, judged = evaluation.halves(rows[:6], np.arange(7) % 2 == 0, recordings, rows / 30)
+    assert set(choice) & set(judged) == set(), "else they are apart"
