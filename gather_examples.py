@@ -37,7 +37,7 @@ from capture.address import shown
 from capture.ahead import spread
 from capture.opening import open_source
 from capture.source import SourceError
-from face_detector import CROP_MARGIN, UPRIGHT, DetectorError, FaceDetector, cut, turn_of
+from face_detector import CROP_MARGIN, UPRIGHT, DetectorError, FaceDetector, cut, sharpness, turn_of
 from options import Parser, at_least_one, fail, make_words_safe, positive, share
 
 # Frames are worked on by a thread for each processor, up to so many: then the decoder is the slowest.
@@ -46,8 +46,8 @@ MOST_WORKERS = 8
 SMALLEST_FACE = 24
 # A camera that shows nothing for so long ends the gathering.
 LOST_S = 10.0
-# How much a face loses by being blurred once more, see sharpness(). Measured on three live faces and their replays:
-# 2.4 to 4.3 as recorded, 1.6 to 2.1 when blurred by 3 % of the face's width, 1.3 to 1.7 by 6 %.
+# How much a face loses by being blurred once more, see face_detector.sharpness. Measured on three live faces and their
+# replays: 2.4 to 4.3 as recorded, 1.6 to 2.1 when blurred by 3 % of the face's width, 1.3 to 1.7 by 6 %.
 LEAST_SHARPNESS = 1.9
 # What is wrong with a recording whose faces stand upright once it is turned so.
 LYING = {
@@ -214,23 +214,9 @@ def unfit(frame: np.ndarray, faces: np.ndarray) -> str:
         return "ambiguous" if len(faces) else "without a face"
     if faces[0, 2:4].max() < SMALLEST_FACE:
         return "too small"
-    if sharpness(cut(frame, faces[0, :4], margin=1.0, side=64)[0]) < LEAST_SHARPNESS:
+    if sharpness(frame, faces[0, :4]) < LEAST_SHARPNESS:
         return "too blurred"
     return ""
-
-
-def sharpness(face: np.ndarray) -> float:
-    """How many times weaker the face's fine detail gets by blurring: little is left to lose in a blurred one.
-
-    face: uint8 (64, 64, 3) BGR. Neither brightness nor contrast counts.
-    Idea: F. Crete et al., "The blur effect", Human Vision and Electronic Imaging XII, 2007.
-    """
-    grey = cv2.cvtColor(face, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    grey = cv2.GaussianBlur(grey, (0, 0), 0.7)  # noise and the blocks of compression are no detail
-    detail, blurred = (
-        np.abs(cv2.Laplacian(image, cv2.CV_32F)).mean() for image in (grey, cv2.GaussianBlur(grey, (0, 0), 2))
-    )
-    return float(detail / max(blurred, 1e-3))
 
 
 def report(counts: Counter, name: str, folder: Path, skip: int) -> None:

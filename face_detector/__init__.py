@@ -8,6 +8,8 @@ README.md in this folder says which network it is and where its weights come fro
 """
 
 from face_detector.crop import CROP_MARGIN, CROP_SIDE, VIEW_SIDE, cut, reach, reach_within, shrunk, view
+from face_detector.pose import pitch, yaw
+from face_detector.sharpness import sharpness
 from face_detector.turn import TURNS, UPRIGHT, turn_of
 from face_detector.yunet import DetectorError, FaceDetector
 
@@ -20,9 +22,12 @@ __all__ = [
     "UPRIGHT",
     "VIEW_SIDE",
     "cut",
+    "pitch",
     "reach",
     "reach_within",
+    "sharpness",
     "shrunk",
     "turn_of",
     "view",
+    "yaw",
 ]

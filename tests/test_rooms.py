@@ -15,10 +15,11 @@ MAY_IMPORT = {
     "capture": {"storage"},
     "face_detector": {"storage"},
     "anti_spoofing": {"storage"},
+    "face_recognizer": {"storage", "face_detector"},
     "model_file": {"storage"},
     "alerting": {"storage"},
-    "training": {"storage", "capture", "face_detector", "anti_spoofing", "model_file"},
-    "authentication": {"storage", "capture", "face_detector", "anti_spoofing", "model_file"},
+    "training": {"storage", "capture", "face_detector", "anti_spoofing", "face_recognizer", "model_file"},
+    "authentication": {"storage", "capture", "face_detector", "anti_spoofing", "face_recognizer", "model_file"},
 }
 TOP = {"alerts", "gather_examples", "liveness_main", "livenessnet", "options", "quickstart", "train"}
 NO_ROOMS = {"benchmarks", "dataset", "docs", "tests", "videos"}
