@@ -20,7 +20,7 @@ LEAST_SHARPNESS = 1.9
 
 
 def unfit(frame: np.ndarray, face: np.ndarray) -> str:
-    """Why a look says nothing about whose face it is: "too small", "unclear", "turned away", "bowed" or "blurred"; ""
+    """Why a look says nothing about whose face it is: "too small", "unclear", "turned away", "bowed" or "too blurred"; ""
     where it does.
 
     frame: uint8 (height, width, 3) BGR. face: float (15,), a row of FaceDetector.detect.
@@ -34,5 +34,5 @@ def unfit(frame: np.ndarray, face: np.ndarray) -> str:
     if not HIGHEST_NOSE <= pitch(face) <= LOWEST_NOSE:
         return "bowed"
     if sharpness(frame, face[:4]) < LEAST_SHARPNESS:
-        return "blurred"
+        return "too blurred"
     return ""
