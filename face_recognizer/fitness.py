@@ -20,8 +20,8 @@ LEAST_SHARPNESS = 1.9
 
 
 def unfit(frame: np.ndarray, face: np.ndarray) -> str:
-    """Why a look says nothing about whose face it is: "too small", "unclear", "turned away", "bowed" or "too blurred"; ""
-    where it does.
+    """Why a look says nothing about whose face it is: "too small", "unclear", "turned away", "bowed" or "too
+    blurred"; "" where it does.
 
     frame: uint8 (height, width, 3) BGR. face: float (15,), a row of FaceDetector.detect.
     """
