@@ -2,7 +2,7 @@
 
     python benchmarks/benchmark.py                           # on the sample video; about three minutes
     python benchmarks/benchmark.py videos/real.mp4 --json speed.json
-    python benchmarks/benchmark.py --only loop start         # loop, start, memory, gather, train
+    python benchmarks/benchmark.py --only loop start         # loop, start, owner, memory, gather, train
     python benchmarks/benchmark.py --growth                  # how each grows: faces, pixels, crops; ten minutes
 
 What counts are the ratios, measured in one run: every pair takes turns, so that a busy moment of the machine hits
@@ -29,7 +29,7 @@ from growth import GROWTH
 from workbench import FEW_AND_ALL, ROOT, WEIGHTS, Bench, part, run, take_turns
 
 BARE = Path(__file__).resolve().with_name("bare_start.py")
-SECTIONS = ("loop", "start", "memory", "gather", "train")
+SECTIONS = ("loop", "start", "owner", "memory", "gather", "train")
 STAGES = ("decode", "resize", "detect", "crop", "classify", "look", "track", "draw")
 # The original is slow; this many of its frames are enough for a rate.
 ORIGINAL_FRAMES = 90
@@ -87,12 +87,12 @@ def measure_loop(bench: Bench) -> dict:
     }
 
 
-def authenticator_command(bench: Bench, *more) -> list:
-    model, encoder = bench.model
+def authenticator_command(bench: Bench, *more, model: str | None = None) -> list:
+    kept, encoder = bench.model
     return [
         ROOT / "liveness_main.py",
         "-m",
-        model,
+        model or kept,
         "-l",
         encoder,
         "-d",
@@ -165,6 +165,31 @@ def slowest_imports(bench: Bench, count: int = 10) -> dict[str, float]:
     return dict(sorted(spent.items(), key=lambda item: -item[1])[:count])
 
 
+def measure_owner(bench: Bench) -> dict:
+    """With --owner, and without: the face of the video is the owner's."""
+    model, encoder = bench.model_with_owner(), bench.model[1]
+    without, whose = ("--once",), ("--once", "--owner")
+    result = take_turns(
+        bench.turns,
+        start_without=lambda: run(authenticator_command(bench, *without), bench.folder),
+        start=lambda: run(authenticator_command(bench, *whose, model=model), bench.folder),
+        loop_without=lambda: part("ours_loop", bench.folder, bench.video, *bench.model),
+        loop=lambda: part("ours_loop", bench.folder, bench.video, model, encoder, "owner"),
+        original=lambda: part("original_loop", bench.folder, bench.video, time.time(), ORIGINAL_FRAMES),
+        memory=lambda: run(authenticator_command(bench, "--owner", model=model), bench.folder),
+    )
+    return {
+        "start_s": {name: result[key]["first_s"] for name, key in (("with", "start"), ("without", "start_without"))},
+        "fps": {name: result[key]["fps"] for name, key in (("with", "loop"), ("without", "loop_without"))},
+        "cpu_s_per_minute": {
+            name: result[key]["cpu_s_per_minute"] for name, key in (("with", "loop"), ("without", "loop_without"))
+        },
+        "original_fps": result["original"]["fps"],
+        "original_s": result["original"]["first_result_s"],
+        "peak_mb": result["memory"]["peak_mb"],
+    }
+
+
 def measure_memory(bench: Bench) -> dict:
     result = take_turns(
         min(bench.turns, 3),
@@ -206,6 +231,7 @@ def measure_train(bench: Bench) -> dict:
 MEASURE = {
     "loop": measure_loop,
     "start": measure_start,
+    "owner": measure_owner,
     "memory": measure_memory,
     "gather": measure_gather,
     "train": measure_train,

@@ -51,8 +51,8 @@ def ours(model: str, encoder: str):
     return livenessnet.load(model, encoder), witness, FaceDetector(WEIGHTS)
 
 
-def ours_loop(video: str, model: str, encoder: str) -> dict:
-    """The frame loop as liveness_main.py runs it on a file: frames/s and CPU time."""
+def ours_loop(video: str, model: str, encoder: str, owner: str = "") -> dict:
+    """The frame loop as liveness_main.py runs it on a file, with --owner if owner is not "": frames/s and CPU time."""
     import alerts
     from authentication.authenticator import Authenticator, look_for_faces
     from authentication.scoring import Scorer
@@ -61,6 +61,12 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
     from capture.opening import open_source
 
     network, witness, detector = ours(model, encoder)
+    if owner:
+        from authentication.identity import identity_of
+
+        from face_recognizer import Recognizer
+
+        recognizer = Recognizer()
 
     class NeverStop:
         asked = False
@@ -72,7 +78,8 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
             frames += source.length or len(decoded(Path(video)))
             began, cpu_began = time.perf_counter(), time.process_time()
             found = look_for_faces(source, detector)
-            authenticator = Authenticator(Scorer(network, witness), Verdict())
+            identity = identity_of(Path(model), recognizer, False, Verdict(), None) if owner else None
+            authenticator = Authenticator(Scorer(network, witness), Verdict(), None, identity)
             watch(source, found, authenticator, guard, None, None, Ending(), NeverStop)
             wall_s += time.perf_counter() - began
             cpu_s += time.process_time() - cpu_began

@@ -62,6 +62,18 @@ def show_start(r: dict) -> None:
     print(f"    slowest imports (-X importtime), ms: {slowest}")
 
 
+def show_owner(r: dict) -> None:
+    start, fps, cpu = r["start_s"], r["fps"], r["cpu_s_per_minute"]
+    print("with --owner")
+    row("  start to first verdict, s", start["with"], r["original_s"], r["original_s"] / start["with"], digits=2)
+    row("    without --owner, s", start["without"], digits=2)
+    row("  decision loop, frames/s", fps["with"], r["original_fps"], fps["with"] / r["original_fps"])
+    row("    without --owner, frames/s", fps["without"])
+    row("  CPU s per minute at 30 frames/s", cpu["with"])
+    row("    without --owner, s", cpu["without"])
+    row("  peak memory, MB", r["peak_mb"], digits=0)
+
+
 def show_memory(r: dict) -> None:
     row("peak memory, MB", r["ours_mb"], r["original_mb"], r["ratio"], digits=0)
     row("    of it Python, NumPy and OpenCV", r["opencv_mb"], digits=0)
@@ -88,4 +100,11 @@ def show_train(r: dict) -> None:
     row("  augmentation's share of the CPU, %", 100 * ours["augmentation_share"], digits=0)
 
 
-SHOW = {"loop": show_loop, "start": show_start, "memory": show_memory, "gather": show_gather, "train": show_train}
+SHOW = {
+    "loop": show_loop,
+    "start": show_start,
+    "owner": show_owner,
+    "memory": show_memory,
+    "gather": show_gather,
+    "train": show_train,
+}

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -38,6 +39,15 @@ class Bench:
             kept = ROOT / "sample" / "liveness.model", ROOT / "sample" / "le.pickle"
             self._files = kept if kept[0].is_file() and kept[1].is_file() else self._train()
         return str(self._files[0]), str(self._files[1])
+
+    def model_with_owner(self) -> str:
+        """The same model, and in it the face of the video, enrolled from its crops."""
+        model, crops = self.folder / "owner.model", self.folder / "owner-crops"
+        if not model.exists():
+            shutil.copyfile(self.model[0], model)
+            run([ROOT / "gather_examples.py", "-i", self.video, "-o", crops, "-d", WEIGHTS, "-s", "4"], self.folder)
+            run([ROOT / "train.py", "--add-owner", "benchmark", crops, "--model", model], self.folder)
+        return str(model)
 
     def _train(self) -> tuple[Path, Path]:
         print("training a model for it (once)", file=sys.stderr)
