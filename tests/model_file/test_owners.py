@@ -88,8 +88,10 @@ def test_keras_and_the_authenticator_read_a_model_with_owners(trained, tmp_path)
     path = tmp_path / "copy.keras"
     shutil.copyfile(trained.model, path)
     write_owners(path, {"anna": looks(1, 5)}, NETWORK)
-    crops = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
-    expected = livenessnet.load(trained.model, trained.le).log_odds(crops)
+    network = livenessnet.load(trained.model, trained.le)
+    side = network.input_size
+    crops = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), np.uint8)
+    expected = network.log_odds(crops)
     np.testing.assert_array_equal(livenessnet.load(path, trained.le).log_odds(crops), expected)
     model = livenessnet.import_keras().models.load_model(path)
 
