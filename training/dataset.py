@@ -43,8 +43,8 @@ class Examples:
 
     crops: uint8 (N, VIEW_SIDE, VIEW_SIDE, 3) BGR. inside: float32 (N, 4), see crops.Crop. is_real: bool (N,).
     recordings: str (N,), "real/kitchen". sources: str (N,), fingerprints of the videos, "" where unknown.
-    time_s: float (N,), seconds in the recording. files: str (N,), where each was read; of a simulated replay, its live
-    crop. witness: float (N,), what the witness said of the face in its frame, as log odds; NaN where nobody asked it.
+    time_s: float (N,), seconds in the recording. files: object (N,), the path of each; of a simulated replay, its live
+    crop's. witness: float (N,), what the witness said of the face in its frame, as log odds; NaN where nobody asked it.
     margin: how wide all of them are cut.
     """
 
@@ -204,7 +204,7 @@ def _together(found: list[_Shown], tell: Callable[[str], None]) -> tuple[Example
         time_s=np.array(
             [shown.crop.frame / USUAL_FPS if shown.crop.time_s is None else shown.crop.time_s for shown in found]
         ),
-        files=np.array([str(shown.file) for shown in found]),
+        files=np.array([shown.file for shown in found], object),
         witness=np.array([np.nan if shown.crop.witness is None else shown.crop.witness for shown in found]),
         margin=margin,
     ), [shown.view for shown in found]

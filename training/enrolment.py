@@ -37,6 +37,10 @@ class Nobody(Exception):
     """Nobody can be enrolled; the message says why, in one line or some."""
 
 
+class SeveralPeople(Nobody):
+    """The crops show more than one person; the message says how many, and which crops."""
+
+
 class Enrolled(NamedTuple):
     """templates: float32 (N, 128) of length 1, N from FEWEST to MOST. recordings: of how many they are."""
 
@@ -65,8 +69,8 @@ def enrol(files: list[Path], recordings: np.ndarray, time_s: np.ndarray, detecto
         raise Nobody(f"no {FEWEST} looks in the crops are alike")
     if len(found) > 1:
         counts = [Counter(shown[person].tolist()) for person in found]
-        told = [", ".join(f"{count} crops of {name}" for name, count in count.most_common()) for count in counts]
-        raise Nobody("\n".join([f"the crops show {len(found)} people", *(f"  {one}" for one in told)]))
+        told = [", ".join(f"{looks} looks in {name}" for name, looks in count.most_common()) for count in counts]
+        raise SeveralPeople(f"the crops show {len(found)} people:\n" + ";\n".join(told))
     person = found[0]
     kept = person[chosen(looks[person])]
     kept = kept[together(looks[kept])]
