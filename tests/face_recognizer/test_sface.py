@@ -108,3 +108,5 @@ def test_weights_that_change_while_they_are_read_are_not_used(recognizer, tmp_pa
 
     monkeypatch.setattr(downloads, "fetch", verified_before)
     assert "altered while" in refused(tmp_path)
+    monkeypatch.setattr(downloads, "fetch", lambda target, *_, **__: target.with_name("taken away"))
+    assert "cannot be read" in refused(tmp_path)
