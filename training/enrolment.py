@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from capture import crops
@@ -63,20 +62,27 @@ def enrol(files: list[Path], recordings: np.ndarray, time_s: np.ndarray, detecto
         )
     recognizer, pictures = Recognizer(), np.stack(list(faces.values()))
     looks = np.concatenate([recognizer.embed_aligned(pictures[n : n + BATCH]) for n in range(0, len(pictures), BATCH)])
-    shown = recordings[list(faces)]
-    found = people(looks, shown)
-    if not found:
-        raise Nobody(f"no {FEWEST} looks in the crops are alike")
+    return owner_of(looks, recordings[list(faces)])
+
+
+def owner_of(looks: np.ndarray, recordings: np.ndarray) -> Enrolled:
+    """The templates of the one person whom N looks show, float32 (N, 128) of length 1, N from FEWEST.
+
+    recordings: str (N,). Raises Nobody.
+    """
+    found = people(looks, recordings)
     if len(found) > 1:
-        counts = [Counter(shown[person].tolist()) for person in found]
+        counts = [Counter(recordings[person].tolist()) for person in found]
         told = [", ".join(f"{looks} looks in {name}" for name, looks in count.most_common()) for count in counts]
         raise SeveralPeople(f"the crops show {len(found)} people:\n" + ";\n".join(told))
-    person = found[0]
-    kept = person[chosen(looks[person])]
-    kept = kept[together(looks[kept])]
-    if len(kept) < FEWEST:
-        raise Nobody(f"no {FEWEST} looks in the crops are alike")
-    return Enrolled(looks[kept], len(set(shown[kept])))
+    rows = found[0] if found else np.empty(0, int)
+    while len(rows) >= FEWEST:
+        kept = rows[chosen(looks[rows])]
+        alike = together(looks[kept])
+        if alike.all():
+            return Enrolled(looks[kept], len(set(recordings[kept])))
+        rows = np.setdiff1d(rows, kept[~alike])
+    raise Nobody(f"no {FEWEST} looks in the crops are alike")
 
 
 def spread_evenly(recordings: np.ndarray, time_s: np.ndarray) -> np.ndarray:
@@ -100,18 +106,12 @@ def face_in(file: Path, detector: FaceDetector) -> np.ndarray | None:
         return None
     if crop is None:
         return None
-    picture = crop.picture
-    faces = detector.detect(picture)
-    if not len(faces):
-        # In a tight crop the face is too large to be found.
-        border = max(picture.shape[:2]) // 2
-        picture = cv2.copyMakeBorder(picture, *[border] * 4, cv2.BORDER_REPLICATE)
-        faces = detector.detect(picture)
+    faces = detector.detect(crop.picture)
     if not len(faces):
         return None
     middles = faces[:, :2] + faces[:, 2:4] / 2
-    face = faces[np.linalg.norm(middles - np.array(picture.shape[1::-1]) / 2, axis=1).argmin()]
-    return None if unfit(picture, face) else aligned(picture, face)
+    face = faces[np.linalg.norm(middles - np.array(crop.picture.shape[1::-1]) / 2, axis=1).argmin()]
+    return None if unfit(crop.picture, face) else aligned(crop.picture, face)
 
 
 def people(looks: np.ndarray, recordings: np.ndarray) -> list[np.ndarray]:
