@@ -152,7 +152,7 @@ def test_templates_cover_all_looks_with_no_more_than_it_takes():
 
 def test_crops_are_looked_at_evenly_over_recordings_and_time():
     recordings = np.repeat(["long", "short", "longer"], [300, 7, 900])
-    time_s = np.concatenate([np.arange(300)[::-1], np.arange(7), np.arange(900)]).astype(float)
+    time_s = np.concatenate([np.random.default_rng(0).permutation(300), np.arange(7.0), np.arange(900)])
     rows = spread_evenly(recordings, time_s)
     assert len(rows) == len(set(rows)) == MOST_LOOKED_AT
     counts = {name: int((recordings[rows] == name).sum()) for name in set(recordings)}
