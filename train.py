@@ -1,10 +1,12 @@
 """Train LivenessNet to tell live faces from replayed ones.
 
     python train.py --dataset dataset --model liveness.model --le le.pickle
+    python train.py --add-owner NAME household/NAME --model liveness.model      # no training: one more owner
 
 Reads the crops that gather_examples.py put into dataset/real and dataset/fake, holds some of them out, trains,
 judges the network and the witness beside it on what neither training nor calibration has seen, and writes
-liveness.model, le.pickle and plot.png.
+liveness.model, le.pickle and plot.png. Whom the live crops show is enrolled in the model as its owner; other owners
+that were in it stay.
 """
 
 import argparse
@@ -18,10 +20,11 @@ from pathlib import Path
 import numpy as np
 
 import livenessnet
-from face_detector import CROP_MARGIN
+from face_detector import CROP_MARGIN, DetectorError
+from face_recognizer import NETWORK, RecognizerError
 from options import Parser, at_least_one, fail, make_words_safe, positive
 from storage.names import is_same, may_be_same
-from training import evaluation
+from training import evaluation, household
 from training.dataset import DataError, Examples, load, warnings_about
 from training.evaluation import Rate
 from training.fitting import as_input
@@ -39,13 +42,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load, split, train, judge, report, write; returns the exit status."""
+    """Load, enrol, split, train, judge, report, write; returns the exit status."""
+    if args.add_owner or args.remove_owner is not None:
+        return change_owners(args)
     try:
         refuse_outputs(args)
+        earlier = household.before(args.model)
         examples = load(args.dataset, args.margin, warn)
         folds = held_out_folds(examples) if args.cross_validate else []
-    except DataError as error:
+        enrolled = household.of_training(examples, args.owner_from, args.detector, print)
+        household.check({**earlier, **enrolled})
+    except (DataError, livenessnet.ModelError) as error:
         return fail(str(error))
+    if kept := earlier.keys() - enrolled.keys():
+        print(f"kept from the model before: {', '.join(sorted(kept))}")
     train_rows, held_rows, meaning = evaluation.split(examples.is_real, examples.recordings, examples.time_s)
     if examples.is_simulated.any():
         meaning = evaluation.SIMULATED
@@ -79,12 +89,29 @@ def run(args: argparse.Namespace) -> int:
             **about(examples, rates, meaning, schedule),
         }
         check = as_input(examples.crops[held_rows[:16]], INPUT_SIZE)
-        livenessnet.save(trained.model, args.model, livenessnet.LABELS, details, check)
+        # Read once more: somebody may have been added meanwhile.
+        owners = {**household.before(args.model), **enrolled}
+        livenessnet.save(trained.model, args.model, livenessnet.LABELS, details, check, owners, NETWORK)
     except OSError as error:
         return fail(f"{error.filename or args.model}: cannot be written ({error.strerror})")
     except livenessnet.ModelError as error:
         return fail(str(error))
     print(f"written: {args.model} ({Path(args.model).stat().st_size / 1e6:.1f} MB), {args.le}, {args.plot}")
+    return 0
+
+
+def change_owners(args: argparse.Namespace) -> int:
+    """Add an owner to a model that is there, or remove one; returns the exit status."""
+    try:
+        if args.add_owner:
+            name, *folders = args.add_owner
+            print(household.add(args.model, name, [Path(folder) for folder in folders], args.detector))
+        else:
+            print(household.remove(args.model, args.remove_owner))
+    except (DataError, DetectorError, RecognizerError, livenessnet.ModelError) as error:
+        return fail(str(error))
+    except OSError as error:
+        return fail(f"{args.model}: cannot be written ({error.strerror})")
     return 0
 
 
@@ -139,9 +166,9 @@ def about(examples: Examples, rates: dict[str, dict[str, Rate]], meaning: str, s
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = Parser(__doc__)
-    parser.add_argument("-d", "--dataset", required=True, type=Path, help="folder with the folders real and fake")
+    parser.add_argument("-d", "--dataset", type=Path, help="folder with the folders real and fake")
     parser.add_argument("-m", "--model", type=Path, required=True, help="where the model goes")
-    parser.add_argument("-l", "--le", type=Path, required=True, help="where the label encoder goes")
+    parser.add_argument("-l", "--le", type=Path, help="where the label encoder goes")
     parser.add_argument("-p", "--plot", type=Path, default=Path("plot.png"), help="where the plot goes (plot.png)")
     parser.add_argument(
         "--epochs", type=at_least_one, default=50, help="at most so many (50); it ends when eight have gained nothing"
@@ -162,7 +189,37 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "report on it (needs two or more per class; as many trainings more)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
-    return parser.parse_args(argv)
+    parser.add_argument("--detector", type=Path, default=Path("face_detector"), help="folder of its weights")
+    parser.add_argument(
+        "--owner-from",
+        nargs="+",
+        default=[],
+        metavar="RECORDING",
+        help="where the live crops show several people: the recordings of the one to be enrolled",
+    )
+    changes = parser.add_mutually_exclusive_group()
+    changes.add_argument(
+        "--add-owner",
+        nargs="+",
+        metavar=("NAME", "CROPS_FOLDER"),
+        help="no training: enrol one more owner in --model, or the same again",
+    )
+    changes.add_argument("--remove-owner", metavar="NAME", help="no training: take an owner out of --model")
+    args = parser.parse_args(argv)
+    check_together(parser, args)
+    return args
+
+
+def check_together(parser: Parser, args: argparse.Namespace) -> None:
+    """Which options go with which; else wrong usage."""
+    if args.add_owner and len(args.add_owner) < 2:
+        parser.error("argument --add-owner: give a name, and one or more folders of crops")
+    given = {"-d/--dataset": args.dataset, "-l/--le": args.le, "--owner-from": args.owner_from or None}
+    if args.add_owner or args.remove_owner is not None:
+        if surplus := [option for option, value in given.items() if value is not None]:
+            parser.error(f"{', '.join(surplus)}: for a training; --add-owner and --remove-owner only change --model")
+    elif missing := [option for option in ("-d/--dataset", "-l/--le") if given[option] is None]:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
 
 
 def refuse_outputs(args: argparse.Namespace) -> None:

@@ -9,10 +9,8 @@ from model_file import graph_check
 from model_file.archive import GRAPH, read_archive
 from model_file.encoder import LABELS, read_labels
 from model_file.opencv import forward, read_network
-from model_file.reading import ModelError, read
+from model_file.reading import ModelError, is_original
 from model_file.scores import DEFAULT_WEIGHT, calibrate
-
-HDF5 = b"\x89HDF"
 
 
 def load(path: str | Path, encoder: str | Path) -> "FastNet":
@@ -22,7 +20,7 @@ def load(path: str | Path, encoder: str | Path) -> "FastNet":
     """
     path = Path(path)
     labels = read_labels(encoder)
-    if read(path, 4, "train one with train.py, or name yours with --model") == HDF5:
+    if is_original(path):
         from model_file.original import converted
 
         path = converted(path, labels)

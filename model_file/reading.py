@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+# How a model of the original begins.
+HDF5 = b"\x89HDF"
+
 
 class ModelError(Exception):
     """A model or its labels cannot be used; the message is one line that says what to do."""
@@ -16,3 +19,8 @@ def read(path: Path, limit: int, remedy: str) -> bytes:
         raise ModelError(f"{path}: no such file; {remedy}") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+
+
+def is_original(path: Path) -> bool:
+    """Did the original's train.py write this model? Raises ModelError where it cannot be read."""
+    return read(path, len(HDF5), "train one with train.py, or name yours with --model") == HDF5

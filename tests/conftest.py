@@ -24,6 +24,7 @@ import train  # noqa: E402
 from anti_spoofing import Witness, WitnessMissing  # noqa: E402
 from anti_spoofing.minifasnet import WEIGHTS as WITNESS_WEIGHTS  # noqa: E402
 from face_detector import FaceDetector  # noqa: E402
+from face_recognizer import Recognizer, RecognizerError  # noqa: E402
 from training.sample_video import make_sample  # noqa: E402
 
 WEIGHTS = ROOT / "face_detector"
@@ -65,6 +66,22 @@ def witness_folder() -> Path:
 @pytest.fixture(scope="session")
 def detector() -> FaceDetector:
     return FaceDetector(WEIGHTS)
+
+
+@pytest.fixture(scope="session")
+def recognizer() -> Recognizer:
+    try:
+        return Recognizer()
+    except RecognizerError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def stranger() -> np.ndarray:
+    """uint8 (600, 512, 3): Grace Hopper, whose portrait comes with Matplotlib."""
+    import matplotlib
+
+    return cv2.imread(str(Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg")))
 
 
 @pytest.fixture(scope="session")

@@ -43,8 +43,9 @@ class Examples:
 
     crops: uint8 (N, VIEW_SIDE, VIEW_SIDE, 3) BGR. inside: float32 (N, 4), see crops.Crop. is_real: bool (N,).
     recordings: str (N,), "real/kitchen". sources: str (N,), fingerprints of the videos, "" where unknown.
-    time_s: float (N,), seconds in the recording. witness: float (N,), what the witness said of the face in its frame,
-    as log odds; NaN where nobody asked it. margin: how wide all of them are cut.
+    time_s: float (N,), seconds in the recording. files: object (N,), the path of each; of a simulated replay, its live
+    crop's. witness: float (N,), what the witness said of the face in its frame, as log odds; NaN where nobody asked it.
+    margin: how wide all of them are cut.
     """
 
     crops: np.ndarray
@@ -53,6 +54,7 @@ class Examples:
     recordings: np.ndarray
     sources: np.ndarray
     time_s: np.ndarray
+    files: np.ndarray
     witness: np.ndarray
     margin: float
 
@@ -82,6 +84,7 @@ class Examples:
 class _Shown(NamedTuple):
     """A crop as it is held: its picture at VIEW_SIDE; what the witness would look at, where it was not asked before."""
 
+    file: Path
     label: str
     crop: crops.Crop
     view: View | None
@@ -185,7 +188,7 @@ def _read(file: Path, margin: float) -> "_Shown | str":
     margin = crop.margin or margin
     view = view_of_crop(crop.picture, crop.inside, margin) if crop.witness is None else None
     small = cv2.resize(crop.picture, (VIEW_SIDE, VIEW_SIDE), interpolation=cv2.INTER_AREA)
-    return _Shown(file.parent.name, replace(crop, picture=small, margin=margin), view)
+    return _Shown(file, file.parent.name, replace(crop, picture=small, margin=margin), view)
 
 
 def _together(found: list[_Shown], tell: Callable[[str], None]) -> tuple[Examples, list[View | None]]:
@@ -201,6 +204,7 @@ def _together(found: list[_Shown], tell: Callable[[str], None]) -> tuple[Example
         time_s=np.array(
             [shown.crop.frame / USUAL_FPS if shown.crop.time_s is None else shown.crop.time_s for shown in found]
         ),
+        files=np.array([shown.file for shown in found], object),
         witness=np.array([np.nan if shown.crop.witness is None else shown.crop.witness for shown in found]),
         margin=margin,
     ), [shown.view for shown in found]
@@ -211,7 +215,7 @@ def _recordings(found: list[_Shown], tell: Callable[[str], None]) -> list[str]:
     first: dict[tuple[str, str], str] = {}
     others: dict[str, set[str]] = {}
     names = []
-    for label, crop, _ in found:
+    for _, label, crop, _ in found:
         name = f"{label}/{crop.recording}"
         one = first.setdefault((label, crop.source), name) if crop.source else name
         if one != name:
@@ -250,6 +254,7 @@ def _with_simulated_replays(examples: Examples, views: list) -> tuple[Examples, 
         recordings=np.concatenate([examples.recordings, names]),
         sources=np.concatenate([examples.sources, np.full(len(live), "")]),
         time_s=np.concatenate([examples.time_s, examples.time_s[live]]),
+        files=np.concatenate([examples.files, examples.files[live]]),
         witness=np.concatenate([examples.witness, np.full(len(live), np.nan)]),
     ), views + [view_of_crop(fake, whole[0], examples.margin) for fake in fakes]
 

@@ -107,6 +107,18 @@ def test_permissions_are_kept_and_never_wider_meanwhile(tmp_path):
 
 
 @posix
+def test_what_is_private_becomes_so_and_never_was_less(tmp_path):
+    path = tmp_path / "out"
+    for mode in (None, 0o600, 0o664):
+        if mode:
+            path.chmod(mode)
+        with beside(path, private=True) as part:
+            assert stat.S_IMODE(part.stat().st_mode) == 0o600
+            part.write_bytes(b"new")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@posix
 @pytest.mark.skipif(os.name == "posix" and os.getuid() != 0, reason="only root may give files away")
 def test_the_owner_is_kept(tmp_path):
     path = tmp_path / "out"
