@@ -1,0 +1,57 @@
+"""Whether the face before the camera is an owner's: evidence over time, as Verdict weighs it.
+
+    identity = Identity(recognition, Verdict(false_pass, false_lock))
+    who = identity.update(time_s, frame, faces)      # CHECKING, AUTHORIZED: an owner, UNAUTHORIZED: a stranger
+
+The time that clear evidence takes, what a glitch may do, what the bounds are worth and when a visit ends are Verdict's
+(see there); only what one look says differs.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from authentication.recognition import FEWEST_LOOKS
+from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
+from model_file.scores import probability
+
+if TYPE_CHECKING:
+    from authentication.recognition import Likeness, Recognition
+
+# A comparison score that is as likely an owner's as a stranger's, and how fast the log odds rise with the score.
+THRESHOLD, SLOPE = 0.40, 25.0
+
+
+class Identity:
+    """Evidence about whose face it is, from its appearance until it is gone.
+
+    verdict: one of its own. threshold: the comparison score, -1 to 1, that speaks neither for an owner nor against.
+    state: CHECKING, AUTHORIZED (an owner) or UNAUTHORIZED (a stranger).
+    progress: share of the evidence that a verdict needs, 0 to 1.
+    visit: counts up whenever a stranger is none any more, so that the next one is news.
+    """
+
+    def __init__(self, recognition: "Recognition", verdict: Verdict, threshold: float = THRESHOLD):
+        self._recognition, self._verdict, self._threshold = recognition, verdict, threshold
+        self._settled = False  # and the latest look said the same
+        self.state, self.visit = CHECKING, 0
+
+    def update(self, time_s: float, frame: np.ndarray | None, faces: np.ndarray) -> str:
+        """Take in a frame and return the state; see Recognition.likeness."""
+        likeness = self._recognition.likeness(time_s, frame, faces, self._settled)
+        p_owner = float(probability(self._log_odds(likeness))) if len(faces) else None
+        before, self.state = self.state, self._verdict.update(time_s, p_owner)
+        self.visit += before == UNAUTHORIZED != self.state
+        agrees = self.state == (AUTHORIZED if likeness.latest >= self._threshold else UNAUTHORIZED)
+        self._settled = agrees and self.progress == 1
+        return self.state
+
+    @property
+    def progress(self) -> float:
+        return abs(self._verdict.confidence)
+
+    def _log_odds(self, likeness: "Likeness") -> float:
+        """An owner's against a stranger's. A bad start must not make an owner a stranger: against him speak no fewer
+        than FEWEST_LOOKS."""
+        log_odds = SLOPE * (likeness.score - self._threshold)
+        return log_odds if likeness.looks >= (1 if log_odds > 0 else FEWEST_LOOKS) else 0.0
