@@ -26,6 +26,7 @@ from options import Parser, at_least_one, fail, make_words_safe, positive, share
 # Python reads the other modules meanwhile.
 if TYPE_CHECKING:
     import alerts
+    from authentication.identity import Identity
     from authentication.recorder import Recorder
     from authentication.session import Outcome
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace, stop: Stop) -> int:
     opening = None
     if not args.test_alerts:
         source = SourceOptions(args.source, args.width, args.height, args.fps)
-        opening = Opening(source, args.detector, args.confidence)
+        opening = Opening(source, args.detector, args.confidence, args.owner)
     import logging
 
     import alerts
@@ -93,6 +94,7 @@ def user_errors() -> tuple[type[Exception], ...]:
     from authentication.window import WindowError
     from capture.source import SourceError
     from face_detector import DetectorError
+    from face_recognizer import RecognizerError
     from livenessnet import ModelError
 
     return (
@@ -104,6 +106,7 @@ def user_errors() -> tuple[type[Exception], ...]:
         SourceError,
         ModelError,
         WitnessError,
+        RecognizerError,
     )
 
 
@@ -122,7 +125,8 @@ def authenticate(
     source = stack.enter_context(opening.source())
     found = opening.found(source)
     stack.callback(found.close)
-    scorer = Scorer(network, witness_of(opening, log), every_frame=source.stills)
+    scorer = Scorer(network, witness_of(opening, log, needed=args.owner), every_frame=source.stills)
+    identity = identity_of(args, opening, source.stills) if args.owner else None
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
     guard = Alerts(
@@ -145,7 +149,7 @@ def authenticate(
         from authentication.challenge import Challenge
 
         challenge = Challenge(args.challenge)
-    authenticator = Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge)
+    authenticator = Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge, identity)
 
     stop.gently()
     # Last of all: from here on its files are finished, whatever happens.
@@ -165,16 +169,35 @@ def authenticate(
     return answer(source, outcome, args)
 
 
-def witness_of(opening: Opening, log):
-    """The anti-spoofing network; None, and a line about it, where it cannot be had: LivenessNet decides alone then."""
+def witness_of(opening: Opening, log, needed: bool):
+    """The anti-spoofing network; None, and a line about it, where it cannot be had: LivenessNet decides alone then.
+
+    needed: raises OptionsError instead. A photo of the owner passes for him with whoever only knows faces."""
     from anti_spoofing import WitnessMissing
 
     try:
         return opening.witness()
     except WitnessMissing as missing:
+        if needed:
+            raise OptionsError(f"{missing}; --owner does not start without it") from missing
         log.warning("without the anti-spoofing network: %s", missing)
         print(f"{missing}; until then LivenessNet decides alone", file=sys.stderr)
         return None
+
+
+def identity_of(args: argparse.Namespace, opening: Opening, stills: bool) -> "Identity":
+    """Who asks whose face it is. Raises OptionsError where the model knows no owner, and RecognizerError."""
+    from authentication.identity import THRESHOLD, Identity
+    from authentication.recognition import Recognition
+    from face_recognizer import NETWORK
+    from model_file.owners import read_owners
+
+    owners = read_owners(args.model, NETWORK)
+    if not owners:
+        raise OptionsError(f"{args.model}: knows no owner; enrol one: train.py --add-owner NAME CROPS... --model FILE")
+    recognition = Recognition(opening.recognizer(), [*owners.values()], stills)
+    verdict = Verdict(args.false_pass, args.false_lock)
+    return Identity(recognition, verdict, args.owner_threshold or THRESHOLD)
 
 
 def end_without_screen(stack: contextlib.ExitStack, recorder: "Recorder | None") -> NoReturn:
@@ -208,15 +231,14 @@ def answer(source, outcome: "Outcome", args: argparse.Namespace) -> int:
         import json
 
         verdict = None if state == CHECKING else state
+        reason = {"reason": look.reason} if state == UNAUTHORIZED else {}
         score = round(look.score, 4) if verdict else None
-        print(
-            json.dumps({"verdict": verdict, "score": score, "time_s": round(time_s, 2), "source": source.name}),
-            flush=True,
-        )
+        said = {"verdict": verdict, **reason, "score": score, "time_s": round(time_s, 2), "source": source.name}
+        print(json.dumps(said), flush=True)
     elif state == CHECKING:
         print(undecided, file=sys.stderr)
     else:
-        print(f"{source.name}: {state} after {time_s:.2f} s", flush=True)
+        print(f"{source.name}: {look.told} after {time_s:.2f} s", flush=True)
     return STATUS[state]
 
 
@@ -276,6 +298,13 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="RATE",
         help="how often a replay may be taken for a live face, likewise (0.001)",
     )
+    parser.add_argument("--owner", action="store_true", help="authorize only an owner whom train.py has enrolled")
+    parser.add_argument(
+        "--owner-threshold",
+        type=likeness,
+        metavar="SCORE",
+        help="with --owner: how alike a face must be, 0.2 to 0.8 (0.4)",
+    )
     parser.add_argument("--output", type=Path, help="write the annotated video here (.mp4, .avi)")
     parser.add_argument("--scores", type=Path, help="write a CSV here, one row per face")
     parser.add_argument("--no-display", action="store_true", help="open no window")
@@ -291,6 +320,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     for option in ("timeout", "json"):
         if getattr(args, option) and not args.once:
             parser.error(f"--{option} goes with --once")
+    if args.owner_threshold and not args.owner:
+        parser.error("--owner-threshold goes with --owner")
     if args.alerts is None and Path("alerts.toml").is_file():
         args.alerts = Path("alerts.toml")
     return args
@@ -301,6 +332,14 @@ def turns(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) <= 9):
         raise argparse.ArgumentTypeError(f"{text} is out of range; give a whole number from 0 to 9")
     return int(text)
+
+
+def likeness(text: str) -> float:
+    """0.2 to 0.8: below that everybody is an owner, above it hardly anybody."""
+    score = positive(text)
+    if not 0.2 <= score <= 0.8:
+        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number from 0.2 to 0.8")
+    return score
 
 
 def error_rate(text: str) -> float:

@@ -78,6 +78,11 @@ class Look:
     prompt: "Prompt | None"
     sentence: str
 
+    @property
+    def told(self) -> str:
+        """The state in words; of a stranger that he is one."""
+        return f"{self.state} ({self.reason})" if self.reason == STRANGER else self.state
+
 
 class Authenticator:
     """Judges who stands before one camera, frame by frame.

@@ -51,11 +51,11 @@ NOTHING = Likeness(-1.0, 0, -1.0)
 class Recognition:
     """Compares the faces of one source with the owners' templates, frame by frame.
 
-    templates: float32 (N, 128), each of length 1. every_frame: see Looks.
+    templates: of each owner, float32 (N, 128), each of length 1. every_frame: see Looks.
     """
 
-    def __init__(self, recognizer: "Recognizer", templates: np.ndarray, every_frame: bool = False):
-        self._recognizer, self._templates = recognizer, templates
+    def __init__(self, recognizer: "Recognizer", templates: list[np.ndarray], every_frame: bool = False):
+        self._recognizer, self._templates = recognizer, np.concatenate(templates)
         self._looks = Looks(every_frame, HOLD_S)
         self._failed = False
 
