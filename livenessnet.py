@@ -29,8 +29,8 @@ __all__ = [
 ]
 
 
-def save(model, path, labels: list[str], details: dict, check=None) -> None:
+def save(model, path, labels: list[str], details: dict, check=None, owners=None, network: str = "") -> None:
     """See model_file.saving.save; onnx is imported only where something is saved."""
     from model_file.saving import save as write
 
-    write(model, path, labels, details, check)
+    write(model, path, labels, details, check, owners, network)

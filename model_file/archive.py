@@ -17,41 +17,45 @@ FORMAT = 1
 # Far above any LivenessNet (0.6 MB at 32 pixels) and its details (below 2 kB); a crafted file may unpack to gigabytes.
 MEMBER_LIMIT = 64 << 20
 DETAILS_LIMIT = 1 << 20
+# What reading a damaged archive and the JSON in it may raise.
+DAMAGED = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OSError,
+    struct.error,
+)
 
 
 def read_archive(path: Path) -> tuple[bytes, dict]:
     """Graph and details of a model archive, checked for what inference relies on."""
     try:
         with zipfile.ZipFile(path) as members:
-            graph = _member(path, members, GRAPH, MEMBER_LIMIT)
-            details = json.loads(_member(path, members, DETAILS, DETAILS_LIMIT))
+            graph = member(path, members, GRAPH, MEMBER_LIMIT)
+            details = json.loads(member(path, members, DETAILS, DETAILS_LIMIT))
     except KeyError:
         raise ModelError(f"{path}: a zip, but not one that train.py wrote; name the model with --model") from None
-    except (
-        zipfile.BadZipFile,
-        zipfile.LargeZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        ValueError,
-        OSError,
-        struct.error,
-    ):
+    except DAMAGED:
         raise ModelError(f"{path}: empty, cut off or damaged; train it again with train.py") from None
     _check_details(path, details)
     return graph, details
 
 
-def _member(path: Path, members: zipfile.ZipFile, name: str, limit: int) -> bytes:
+def member(path: Path, members: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """The bytes of one member. Raises KeyError where there is none, ModelError where it is larger than limit or packed
+    otherwise, one of DAMAGED where it cannot be read."""
     info = members.getinfo(name)
     if info.file_size > limit:
         raise ModelError(f"{path}: {name} in it is larger than any LivenessNet; train it again")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ModelError(f"{path}: {name} in it is packed as train.py does not; train it again")
-    with members.open(info) as member:
+    with members.open(info) as packed:
         # Not read() without a size: that unpacks all there is before it looks at the size announced.
-        data = member.read(info.file_size)
+        data = packed.read(info.file_size)
     if len(data) != info.file_size:
         raise EOFError
     return data

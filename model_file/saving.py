@@ -11,6 +11,7 @@ import numpy as np
 from model_file import graph_check, graph_writer
 from model_file.archive import DETAILS, FORMAT, GRAPH
 from model_file.opencv import in_opencv
+from model_file.owners import OWNERS, written
 from model_file.reading import ModelError
 from storage.beside import beside
 
@@ -18,7 +19,15 @@ from storage.beside import beside
 TOLERANCE = 1e-5
 
 
-def save(model, path: str | Path, labels: list[str], details: dict, check: np.ndarray | None = None) -> None:
+def save(
+    model,
+    path: str | Path,
+    labels: list[str],
+    details: dict,
+    check: np.ndarray | None = None,
+    owners: dict[str, np.ndarray] | None = None,
+    network: str = "",
+) -> None:
     """Write a Keras model, its inference graph and its details into one archive at exactly ``path``.
 
     model: a LivenessNet; its optimizer, if it has one, is left out.
@@ -27,12 +36,14 @@ def save(model, path: str | Path, labels: list[str], details: dict, check: np.nd
         scores.calibrate; all of it must be JSON.
     check: float32 (N, height, width, depth), 0 to 1: real crops on which both halves must agree, beside
         random ones.
+    owners, network: see owners.write_owners; with owners the file is private.
     A model that works is replaced only by one that does, see storage.beside. Raises ModelError if the two halves
     disagree by more than 1e-5, OSError if it cannot be written.
     """
     path = Path(path)
     height, width, depth = model.input_shape[1:]
     samples = np.random.default_rng(0).random((4, height, width, depth), np.float32)
+    owners_json = written(owners, network) if owners else None
     if check is not None:
         samples = np.concatenate([samples, check])
     graph = export(model)
@@ -49,7 +60,9 @@ def save(model, path: str | Path, labels: list[str], details: dict, check: np.nd
         with zipfile.ZipFile(archive, "a") as members:
             members.writestr(GRAPH, graph)
             members.writestr(DETAILS, json.dumps(details, indent=1))
-        with beside(path) as part:
+            if owners_json:
+                members.writestr(OWNERS, owners_json)
+        with beside(path, private=owners_json is not None) as part:
             shutil.copyfile(archive, part)
 
 

@@ -11,8 +11,8 @@
     output.finish()                         # or output.abandon(), and what was there before stays
 
 A link is followed: what it points to is replaced. What is no regular file, such as a device, a pipe or /dev/stdout, is
-written straight into and stays what it is. A file that was there keeps its permissions and, as far as the system
-allows, its owner; one that is protected from writing is refused.
+written straight into and stays what it is. A file that was there keeps its permissions (unless it is to be private)
+and, as far as the system allows, its owner; one that is protected from writing is refused.
 """
 
 import contextlib
@@ -35,11 +35,12 @@ class Beside:
 
     keep_suffix: the file beside it ends as it does, for writers that go by the name: out.part.mp4 instead of
         out.mp4.part. lasting: finish() waits until the disk has it, which a full network disk may only then refuse.
+    private: nobody else may read it, whatever was allowed before.
     path: where it is to be, as given. part: where to write meanwhile; the path itself if that is no regular file.
     """
 
-    def __init__(self, path: Path, keep_suffix: bool = False, lasting: bool = True):
-        self.path, self._lasting = Path(path), lasting
+    def __init__(self, path: Path, keep_suffix: bool = False, lasting: bool = True, private: bool = False):
+        self.path, self._lasting, self._private = Path(path), lasting, private
         self._pipe: int | None = None
         self._before = _status(self.path)
         self.straight = _is_descriptor(self.path) or (
@@ -67,7 +68,7 @@ class Beside:
             with contextlib.suppress(OSError, AttributeError):  # not ours to give away; no such thing on Windows
                 if os.stat(self.part).st_uid != self._before.st_uid:
                     os.chown(self.part, self._before.st_uid, self._before.st_gid)
-            os.chmod(self.part, stat.S_IMODE(self._before.st_mode) & 0o777)
+            os.chmod(self.part, 0o600 if self._private else stat.S_IMODE(self._before.st_mode) & 0o777)
         if self._lasting:
             with open(self.part, "rb+") as file:
                 os.fsync(file.fileno())
@@ -90,7 +91,8 @@ class Beside:
             part = self._target.with_name(f"{name[:NAME_KEPT]}.part{n if n > 1 else ''}{suffix}")
             try:
                 # What nobody else may read is not to be read while it is in the making either.
-                os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if self._before else 0o666))
+                mode = 0o600 if self._before or self._private else 0o666
+                os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
             except FileExistsError:  # another run's, or what one that was killed has left
                 continue
             except OSError as error:
@@ -114,9 +116,9 @@ class Beside:
 
 
 @contextlib.contextmanager
-def beside(path: Path, keep_suffix: bool = False, lasting: bool = True) -> Iterator[Path]:
+def beside(path: Path, keep_suffix: bool = False, lasting: bool = True, private: bool = False) -> Iterator[Path]:
     """Yield where to write; put it into its place if the block succeeds, and remove it if not. See Beside."""
-    output = Beside(path, keep_suffix, lasting)
+    output = Beside(path, keep_suffix, lasting, private)
     try:
         yield output.part
         output.finish()
