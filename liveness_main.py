@@ -26,7 +26,6 @@ from options import Parser, at_least_one, fail, make_words_safe, positive, share
 # Python reads the other modules meanwhile.
 if TYPE_CHECKING:
     import alerts
-    from authentication.identity import Identity
     from authentication.recorder import Recorder
     from authentication.session import Outcome
 
@@ -126,7 +125,6 @@ def authenticate(
     found = opening.found(source)
     stack.callback(found.close)
     scorer = Scorer(network, witness_of(opening, log, needed=args.owner), every_frame=source.stills)
-    identity = identity_of(args, opening, source.stills) if args.owner else None
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
     guard = Alerts(
@@ -149,6 +147,12 @@ def authenticate(
         from authentication.challenge import Challenge
 
         challenge = Challenge(args.challenge)
+    identity = None
+    if args.owner:
+        from authentication.identity import identity_of
+
+        verdict = Verdict(args.false_pass, args.false_lock)
+        identity = identity_of(args.model, opening.recognizer(), source.stills, verdict, args.owner_threshold)
     authenticator = Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge, identity)
 
     stop.gently()
@@ -183,21 +187,6 @@ def witness_of(opening: Opening, log, needed: bool):
         log.warning("without the anti-spoofing network: %s", missing)
         print(f"{missing}; until then LivenessNet decides alone", file=sys.stderr)
         return None
-
-
-def identity_of(args: argparse.Namespace, opening: Opening, stills: bool) -> "Identity":
-    """Who asks whose face it is. Raises OptionsError where the model knows no owner, and RecognizerError."""
-    from authentication.identity import THRESHOLD, Identity
-    from authentication.recognition import Recognition
-    from face_recognizer import NETWORK
-    from model_file.owners import read_owners
-
-    owners = read_owners(args.model, NETWORK)
-    if not owners:
-        raise OptionsError(f"{args.model}: knows no owner; enrol one: train.py --add-owner NAME CROPS... --model FILE")
-    recognition = Recognition(opening.recognizer(), [*owners.values()], stills)
-    verdict = Verdict(args.false_pass, args.false_lock)
-    return Identity(recognition, verdict, args.owner_threshold or THRESHOLD)
 
 
 def end_without_screen(stack: contextlib.ExitStack, recorder: "Recorder | None") -> NoReturn:
@@ -299,12 +288,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="how often a replay may be taken for a live face, likewise (0.001)",
     )
     parser.add_argument("--owner", action="store_true", help="authorize only an owner whom train.py has enrolled")
-    parser.add_argument(
-        "--owner-threshold",
-        type=likeness,
-        metavar="SCORE",
-        help="with --owner: how alike a face must be, 0.2 to 0.8 (0.4)",
-    )
+    parser.add_argument("--owner-threshold", type=positive, metavar="SCORE", help="how alike, 0.2 to 0.8 (0.4)")
     parser.add_argument("--output", type=Path, help="write the annotated video here (.mp4, .avi)")
     parser.add_argument("--scores", type=Path, help="write a CSV here, one row per face")
     parser.add_argument("--no-display", action="store_true", help="open no window")
@@ -320,8 +304,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     for option in ("timeout", "json"):
         if getattr(args, option) and not args.once:
             parser.error(f"--{option} goes with --once")
-    if args.owner_threshold and not args.owner:
-        parser.error("--owner-threshold goes with --owner")
+    if args.owner_threshold and not (args.owner and 0.2 <= args.owner_threshold <= 0.8):
+        parser.error("--owner-threshold goes with --owner, and is from 0.2 to 0.8")
     if args.alerts is None and Path("alerts.toml").is_file():
         args.alerts = Path("alerts.toml")
     return args
@@ -332,14 +316,6 @@ def turns(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text) <= 9):
         raise argparse.ArgumentTypeError(f"{text} is out of range; give a whole number from 0 to 9")
     return int(text)
-
-
-def likeness(text: str) -> float:
-    """0.2 to 0.8: below that everybody is an owner, above it hardly anybody."""
-    score = positive(text)
-    if not 0.2 <= score <= 0.8:
-        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number from 0.2 to 0.8")
-    return score
 
 
 def error_rate(text: str) -> float:

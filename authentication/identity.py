@@ -7,16 +7,16 @@ The time that clear evidence takes, what a glitch may do, what the bounds are wo
 (see there); only what one look says differs.
 """
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
-from authentication.recognition import FEWEST_LOOKS
+from authentication.recognition import FEWEST_LOOKS, Likeness, Recognition
 from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
+from face_recognizer import NETWORK, Recognizer
+from model_file.owners import read_owners
+from model_file.reading import ModelError
 from model_file.scores import probability
-
-if TYPE_CHECKING:
-    from authentication.recognition import Likeness, Recognition
 
 # A comparison score that is as likely an owner's as a stranger's, and how fast the log odds rise with the score.
 THRESHOLD, SLOPE = 0.40, 25.0
@@ -31,7 +31,7 @@ class Identity:
     visit: counts up whenever a stranger is none any more, so that the next one is news.
     """
 
-    def __init__(self, recognition: "Recognition", verdict: Verdict, threshold: float = THRESHOLD):
+    def __init__(self, recognition: Recognition, verdict: Verdict, threshold: float = THRESHOLD):
         self._recognition, self._verdict, self._threshold = recognition, verdict, threshold
         self._settled = False  # and the latest look said the same
         self.state, self.visit = CHECKING, 0
@@ -50,8 +50,18 @@ class Identity:
     def progress(self) -> float:
         return abs(self._verdict.confidence)
 
-    def _log_odds(self, likeness: "Likeness") -> float:
+    def _log_odds(self, likeness: Likeness) -> float:
         """An owner's against a stranger's. A bad start must not make an owner a stranger: against him speak no fewer
         than FEWEST_LOOKS."""
         log_odds = SLOPE * (likeness.score - self._threshold)
         return log_odds if likeness.looks >= (1 if log_odds > 0 else FEWEST_LOOKS) else 0.0
+
+
+def identity_of(
+    model: Path, recognizer: Recognizer, stills: bool, verdict: Verdict, threshold: float | None
+) -> Identity:
+    """For the owners whom the model knows. stills: see Looks. threshold: None for the usual one. Raises ModelError."""
+    owners = read_owners(model, NETWORK)
+    if not owners:
+        raise ModelError(f"{model}: knows no owner; enrol one: train.py --add-owner NAME CROPS... --model {model}")
+    return Identity(Recognition(recognizer, [*owners.values()], stills), verdict, threshold or THRESHOLD)
