@@ -33,22 +33,27 @@ class Identity:
 
     def __init__(self, recognition: Recognition, verdict: Verdict, threshold: float = THRESHOLD):
         self._recognition, self._verdict, self._threshold = recognition, verdict, threshold
-        self._settled = False  # and the latest look said the same
+        self._calm = False  # the last look brought no news
         self.state, self.visit = CHECKING, 0
 
     def update(self, time_s: float, frame: np.ndarray | None, faces: np.ndarray) -> str:
         """Take in a frame and return the state; see Recognition.likeness."""
-        likeness = self._recognition.likeness(time_s, frame, faces, self._settled)
+        likeness = self._recognition.likeness(time_s, frame, faces, self._calm)
         p_owner = float(probability(self._log_odds(likeness))) if len(faces) else None
         before, self.state = self.state, self._verdict.update(time_s, p_owner)
         self.visit += before == UNAUTHORIZED != self.state
-        agrees = self.state == (AUTHORIZED if likeness.latest >= self._threshold else UNAUTHORIZED)
-        self._settled = agrees and self.progress == 1
+        self._calm = self._is_calm(likeness.latest)
         return self.state
 
     @property
     def progress(self) -> float:
         return abs(self._verdict.confidence)
+
+    def _is_calm(self, latest: float) -> bool:
+        """Whether the last look said what is known already, or is as clear a sign of an owner as is needed."""
+        if self.state == CHECKING:
+            return probability(SLOPE * (latest - self._threshold)) >= self._verdict.clear
+        return self.progress == 1 and (latest >= self._threshold) == (self.state == AUTHORIZED)
 
     def _log_odds(self, likeness: Likeness) -> float:
         """An owner's against a stranger's. A bad start must not make an owner a stranger: against him speak no fewer

@@ -1,10 +1,10 @@
 """How much the faces before the camera look like an owner's: looks of the recognition network, best of a second.
 
     recognition = Recognition(Recognizer(), templates)
-    likeness = recognition.likeness(time_s, frame, faces, settled=False)
+    likeness = recognition.likeness(time_s, frame, faces, calm=False)
 
 A look costs 12 to 25 ms, five times what the witness' does. So there are LOOKS_PER_S a second at most, and
-SETTLED_LOOKS_PER_S once it is known whose face it is. Blurred, bowed or dark looks (see face_recognizer.unfit) are
+CALM_LOOKS_PER_S while they bring no news. Blurred, bowed or dark looks (see face_recognizer.unfit) are
 evidence of nothing, and so is a network that fails.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("liveness.authentication")
 
-LOOKS_PER_S, SETTLED_LOOKS_PER_S = 6.0, 2.0
+LOOKS_PER_S, CALM_LOOKS_PER_S = 6.0, 2.0
 # Of one person's looks within a second some are bad; the best of them is compared. Where there are fewer than
 # FEWEST_LOOKS in it, as of a face that is turned or blurred most of the time, the last ones before it count, too.
 BEST_OF_S, FEWEST_LOOKS = 1.0, 4
@@ -59,14 +59,14 @@ class Recognition:
         self._looks = Looks(every_frame, HOLD_S)
         self._failed = False
 
-    def likeness(self, time_s: float, frame: np.ndarray | None, faces: np.ndarray, settled: bool) -> Likeness:
+    def likeness(self, time_s: float, frame: np.ndarray | None, faces: np.ndarray, calm: bool) -> Likeness:
         """Of the faces in the frame, that of the one most like an owner; NOTHING where none was ever fit to be seen.
 
         An owner who turns away beside a stranger keeps the likeness of before, with no looks behind it.
         time_s: when the frame was taken, never falling. frame: uint8 (height, width, 3) BGR. faces: (N, 15), as
-        FaceDetector.detect returns them. settled: it is known whose face it is, and the last look said the same.
+        FaceDetector.detect returns them. calm: the last look brought no news.
         """
-        per_s = SETTLED_LOOKS_PER_S if settled else LOOKS_PER_S
+        per_s = CALM_LOOKS_PER_S if calm else LOOKS_PER_S
         words = self._looks.words(time_s, faces, per_s, functools.partial(self._look, time_s, frame))
         return max((_likeness(time_s, looks) for looks in words if looks), default=NOTHING)
 
