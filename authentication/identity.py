@@ -42,7 +42,8 @@ class Identity:
         p_owner = float(probability(self._log_odds(likeness))) if len(faces) else None
         before, self.state = self.state, self._verdict.update(time_s, p_owner)
         self.visit += before == UNAUTHORIZED != self.state
-        self._calm = self._is_calm(likeness.latest)
+        if len(faces):
+            self._calm = self._is_calm(likeness.latest)
         return self.state
 
     @property

@@ -24,6 +24,7 @@ import train  # noqa: E402
 from anti_spoofing import Witness, WitnessMissing  # noqa: E402
 from anti_spoofing.minifasnet import WEIGHTS as WITNESS_WEIGHTS  # noqa: E402
 from face_detector import FaceDetector  # noqa: E402
+from face_recognizer import Recognizer, RecognizerError  # noqa: E402
 from training.sample_video import make_sample  # noqa: E402
 
 WEIGHTS = ROOT / "face_detector"
@@ -65,6 +66,14 @@ def witness_folder() -> Path:
 @pytest.fixture(scope="session")
 def detector() -> FaceDetector:
     return FaceDetector(WEIGHTS)
+
+
+@pytest.fixture(scope="session")
+def recognizer() -> Recognizer:
+    try:
+        return Recognizer()
+    except RecognizerError as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")
