@@ -45,8 +45,8 @@ class Desk:
     def see(self, seconds: float, *people) -> list[tuple[float, str]]:
         """(seconds since this began, state) of every frame."""
         began, track = self.frames, []
-        for self.frames in range(began, began + round(seconds * self.fps)):
+        while self.frames - began < round(seconds * self.fps):
             state = self.who.update(self.frames / self.fps, FRAME, faces(*people))
             track.append(((self.frames - began) / self.fps, state))
-        self.frames += 1
+            self.frames += 1
         return track

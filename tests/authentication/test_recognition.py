@@ -7,7 +7,7 @@ from identity_parts import DOOR, FRAME, OWNER, SEAT, STRANGER, TEMPLATES, UNFIT,
 
 from authentication.identity import THRESHOLD
 from authentication.recognition import CALM_LOOKS_PER_S, HOLD_S, LOOKS_PER_S, NOTHING, Recognition
-from face_recognizer import Recognizer, unfit
+from face_recognizer import unfit
 
 
 @pytest.fixture
