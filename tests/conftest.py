@@ -72,8 +72,16 @@ def detector() -> FaceDetector:
 def recognizer() -> Recognizer:
     try:
         return Recognizer()
-    except RecognizerError as missing:
-        pytest.skip(str(missing))
+    except RecognizerError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def stranger() -> np.ndarray:
+    """uint8 (600, 512, 3): Grace Hopper, whose portrait comes with Matplotlib."""
+    import matplotlib
+
+    return cv2.imread(str(Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg")))
 
 
 @pytest.fixture(scope="session")

@@ -16,13 +16,12 @@ from model_file.owners import write_owners
 
 
 @pytest.fixture
-def models(trained, recognizer, witness, detector, live_frames, tmp_path):
-    """The sample's man as owner of one model, somebody whom nobody looks like as that of another."""
+def models(trained, recognizer, witness, detector, live_frames, stranger, tmp_path):
+    """The sample's man as owner of one model, somebody else as that of another."""
     if not witness:
         pytest.skip("the witness' weights cannot be had")
     him = [recognizer.embed(live_frames[n], detector.detect(live_frames[n])[0]) for n in range(0, 40, 8)]
-    other = 1 + 0.1 * np.random.default_rng(0).random((5, len(him[0])))
-    owners = {"him": np.array(him), "other": other / np.linalg.norm(other, axis=1, keepdims=True)}
+    owners = {"him": np.array(him), "other": np.array([recognizer.embed(stranger, detector.detect(stranger)[0])])}
     for name, templates in owners.items():
         shutil.copy(trained.model, tmp_path / f"{name}.model")
         write_owners(tmp_path / f"{name}.model", {name: templates}, NETWORK)
@@ -65,7 +64,8 @@ import liveness_main
 liveness_main.leave(liveness_main.main(["-m", "him.model", "-l", {str(trained.le)!r}, "-d", {str(WEIGHTS)!r},
     "--source", {str(sample.real)!r}, "--no-display", "--no-voice", "--once", "--owner"]))
 """
-        environment = {**os.environ, "XDG_CACHE_HOME": str(models / "cache"), "LOCALAPPDATA": str(models / "cache")}
+        cache = str(models / f"cache {own_folder}")
+        environment = {**os.environ, "XDG_CACHE_HOME": cache, "LOCALAPPDATA": cache}
         environment["LIVENESS_WEIGHTS"] = str(witness_folder if own_folder else models)
         return subprocess.run(
             [sys.executable, "-c", code], cwd=models, env=environment, capture_output=True, text=True, timeout=120
