@@ -26,6 +26,7 @@ from options import Parser, at_least_one, fail, make_words_safe, positive, share
 # Python reads the other modules meanwhile.
 if TYPE_CHECKING:
     import alerts
+    from authentication.authenticator import Authenticator
     from authentication.recorder import Recorder
     from authentication.session import Outcome
 
@@ -114,8 +115,6 @@ def authenticate(
 ) -> int:
     """Set up the parts, watch until the end, report."""
     from alerts import Alerts
-    from authentication.authenticator import Authenticator
-    from authentication.scoring import Scorer
     from authentication.session import Ending, log, watch
     from livenessnet import load
 
@@ -124,7 +123,7 @@ def authenticate(
     source = stack.enter_context(opening.source())
     found = opening.found(source)
     stack.callback(found.close)
-    scorer = Scorer(network, witness_of(opening, log, needed=args.owner), every_frame=source.stills)
+    authenticator = authenticator_of(args, network, opening, source)
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
     guard = Alerts(
@@ -142,18 +141,6 @@ def authenticate(
 
         window = Window(lambda: end_without_screen(stack, recorder))
         stack.callback(window.close)
-    challenge = None
-    if args.challenge:
-        from authentication.challenge import Challenge
-
-        challenge = Challenge(args.challenge)
-    identity = None
-    if args.owner:
-        from authentication.identity import identity_of
-
-        verdict = Verdict(args.false_pass, args.false_lock)
-        identity = identity_of(args.model, opening.recognizer(), source.stills, verdict, args.owner_threshold)
-    authenticator = Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge, identity)
 
     stop.gently()
     # Last of all: from here on its files are finished, whatever happens.
@@ -173,11 +160,31 @@ def authenticate(
     return answer(source, outcome, args)
 
 
-def witness_of(opening: Opening, log, needed: bool):
+def authenticator_of(args: argparse.Namespace, network, opening: Opening, source) -> "Authenticator":
+    """What judges the frames, put together."""
+    from authentication.authenticator import Authenticator
+    from authentication.scoring import Scorer
+
+    scorer = Scorer(network, witness_of(opening, needed=args.owner), every_frame=source.stills)
+    challenge = identity = None
+    if args.challenge:
+        from authentication.challenge import Challenge
+
+        challenge = Challenge(args.challenge)
+    if args.owner:
+        from authentication.identity import identity_of
+
+        verdict = Verdict(args.false_pass, args.false_lock)
+        identity = identity_of(args.model, opening.recognizer(), source.stills, verdict, args.owner_threshold)
+    return Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge, identity)
+
+
+def witness_of(opening: Opening, needed: bool):
     """The anti-spoofing network; None, and a line about it, where it cannot be had: LivenessNet decides alone then.
 
-    needed: raises OptionsError instead. A photo of the owner passes for him with whoever only knows faces."""
+    needed: raises OptionsError instead. Whoever knows faces alone takes a photo of the owner for him."""
     from anti_spoofing import WitnessMissing
+    from authentication.session import log
 
     try:
         return opening.witness()
@@ -220,10 +227,9 @@ def answer(source, outcome: "Outcome", args: argparse.Namespace) -> int:
         import json
 
         verdict = None if state == CHECKING else state
-        reason = {"reason": look.reason} if state == UNAUTHORIZED else {}
         score = round(look.score, 4) if verdict else None
-        said = {"verdict": verdict, **reason, "score": score, "time_s": round(time_s, 2), "source": source.name}
-        print(json.dumps(said), flush=True)
+        said = {"verdict": verdict, "score": score, "time_s": round(time_s, 2), "source": source.name}
+        print(json.dumps(said | ({"reason": look.reason} if state == UNAUTHORIZED else {})), flush=True)
     elif state == CHECKING:
         print(undecided, file=sys.stderr)
     else:
