@@ -269,16 +269,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="end when the camera has shown nothing for so long (300)",
     )
     parser.add_argument("--arm", action="store_true", help="let a video file have consequences, as a camera has")
-    parser.add_argument("--once", action="store_true", help="stop at the first verdict; the exit status tells it")
-    parser.add_argument("--timeout", type=positive, help="with --once: seconds to wait for a verdict")
-    parser.add_argument("--json", action="store_true", help="with --once: answer with a JSON object")
-    parser.add_argument(
-        "--challenge",
-        type=turns,
-        default=0,
-        metavar="N",
-        help="ask for N random turns of the head before anyone is authorized (0: none)",
-    )
+    add_gate_options(parser)
     parser.add_argument(
         "--false-lock",
         type=error_rate,
@@ -315,6 +306,19 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     if args.alerts is None and Path("alerts.toml").is_file():
         args.alerts = Path("alerts.toml")
     return args
+
+
+def add_gate_options(parser: Parser) -> None:
+    parser.add_argument("--once", action="store_true", help="stop at the first verdict; the exit status tells it")
+    parser.add_argument("--timeout", type=positive, help="with --once: seconds to wait for a verdict")
+    parser.add_argument("--json", action="store_true", help="with --once: answer with a JSON object")
+    parser.add_argument(
+        "--challenge",
+        type=turns,
+        default=0,
+        metavar="N",
+        help="ask for N random turns of the head before anyone is authorized (0: none)",
+    )
 
 
 def turns(text: str) -> int:
