@@ -54,7 +54,7 @@ class Identity:
         """Whether the last look said what is known already, or is as clear a sign of an owner as is needed."""
         if self.state == CHECKING:
             return probability(SLOPE * (latest - self._threshold)) >= self._verdict.clear
-        return self.progress == 1 and (latest >= self._threshold) == (self.state == AUTHORIZED)
+        return (latest >= self._threshold) == (self.state == AUTHORIZED)
 
     def _log_odds(self, likeness: Likeness) -> float:
         """An owner's against a stranger's. A bad start must not make an owner a stranger: against him speak no fewer

@@ -142,9 +142,12 @@ def test_a_doubtful_face_takes_longer(desk, score, state):
 
 def test_the_threshold_is_a_dial(monkeypatch, desk):
     for threshold, state in ((0.6, AUTHORIZED), (0.7, UNAUTHORIZED)):
-        who = Identity(desk().recognition, Verdict(), threshold)
+        seat = desk()
+        who = Identity(seat.recognition, Verdict(), threshold)
         for number in range(90):
             who.update(number / 30, FRAME, faces((SEAT, OWNER)))
+            if number == 10:
+                assert len(seat.recognizer.asked) == 3, "no clear look"
         assert who.state == state
 
 

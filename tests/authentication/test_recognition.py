@@ -57,12 +57,25 @@ def test_an_unfit_face_is_looked_at_as_soon_as_it_is_fit(desk):
 
 
 def test_a_face_that_the_detector_misses_for_a_moment_is_not_new(desk):
-    seat = desk()
-    seat.see(2.2, (SEAT, OWNER))
-    seat.see(0.2)
-    assert looks(seat, 1 / 30, (SEAT, OWNER)) == 0
-    seat.see(HOLD_S)
-    assert looks(seat, 1 / 30, (SEAT, OWNER)) == 1
+    recognition = desk().recognition
+    his, nobody = faces((SEAT, OWNER)), faces()
+
+    def see(time_s: float, found) -> int:
+        return recognition.likeness(time_s, FRAME, found, calm=True).looks
+
+    assert [see(0, his), see(0.4, his)] == [1, 1]
+    assert see(0.8, nobody) == 0
+    assert see(0.85, his) == 2
+    assert see(0.85 + HOLD_S, nobody) == 0
+    assert see(0.9 + HOLD_S, his) == 1, "away for longer"
+
+
+def test_who_comes_where_a_face_has_just_moved_away_is_new(desk):
+    seat, (x, *rest) = desk(), SEAT
+    for step in range(5):
+        seat.see(1 / 30, ((x + 20 * step, *rest), OWNER))
+    assert looks(seat, 1 / 30, ((x + 100, *rest), OWNER), (SEAT, STRANGER)) == 1
+    assert seat.recognizer.asked[-1] == SEAT
 
 
 def test_a_folder_of_pictures_is_looked_at_picture_by_picture(desk):
