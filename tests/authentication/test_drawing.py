@@ -59,7 +59,8 @@ def test_a_live_stranger_has_a_box_and_a_sign_of_his_own_and_the_verdicts_red(pl
     (his, other) = (annotate(black(size), seen) for seen in views)
     x, y, w, h = face_in(size)[0].round().astype(int)
     assert his[y + h // 2, x].tolist() == list(drawing.VIOLET)
-    label = plates[0]
+    label, other_label = plates
+    assert label[2] - label[0] > other_label[2] - other_label[0], "it says more"
     for row, column in ((470, 3), (label[1] + 3, label[0] + 8)):
         assert his[row, column].tolist() == list(drawing.COLOURS[UNAUTHORIZED])
     ink = [(picture[440:] >= 250).all(-1) for picture in (his, other)]

@@ -10,13 +10,14 @@ from camera_parts import QUICK, SOON, stream
 
 import livenessnet
 from alerts import Alerts, IncidentsSettings, LocationSettings, Settings, load_settings
-from authentication import drawing
 from authentication.authenticator import Authenticator, Look, look_for_faces
+from authentication.drawing import annotate
 from authentication.interruption import Stop
 from authentication.prompts import LEFT, SENTENCES
 from authentication.scoring import Scorer
 from authentication.session import Ending, watch
-from authentication.verdict import AUTHORIZED, CHECKING, REPLAY, STRANGER, UNAUTHORIZED, UNKNOWN, Verdict
+from authentication.verdict import AUTHORIZED, CHALLENGE, CHECKING, REPLAY, STRANGER, UNAUTHORIZED, UNKNOWN, Verdict
+from authentication.view import View
 from capture.source import SourceError
 
 ENOUGH = 40 * SOON  # frames, or notices that there is none
@@ -188,8 +189,20 @@ def test_a_stranger_has_consequences_each_time_that_he_is_news(capsys, lines, mo
     assert "unauthorized (a live stranger) at 1.00 s of file" in lines
     assert [view.stranger for view in shown] == [False, True, True, False, True]
     assert shown[1].banner == "Unauthorized: not the owner, rehearsal" and shown[1].score is None
-    violet = (noting.snapshot == drawing.VIOLET).all(-1)
-    assert violet[30, 10] and not violet[30, 30], "the snapshot shows the box"
+
+
+@pytest.mark.parametrize(
+    "reason, score, words",
+    [
+        (STRANGER, None, "Unauthorized: not the owner"),
+        (CHALLENGE, None, "Unauthorized: failed the challenge"),
+        (REPLAY, 0.9, ""),
+    ],
+)
+def test_the_snapshot_says_why(reason, score, words):
+    noting, *_ = told_of((UNAUTHORIZED, reason, 0))
+    view = View(np.array([[10, 10, 40, 40]]), UNAUTHORIZED, score, banner=words, stranger=reason == STRANGER)
+    assert (noting.snapshot == annotate(np.zeros((90, 120, 3), np.uint8), view)).all()
 
 
 def test_a_face_that_nobody_knew_is_why_there_was_no_verdict():
