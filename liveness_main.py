@@ -26,6 +26,7 @@ from options import Parser, at_least_one, fail, make_words_safe, positive, share
 # Python reads the other modules meanwhile.
 if TYPE_CHECKING:
     import alerts
+    from authentication.authenticator import Authenticator
     from authentication.recorder import Recorder
     from authentication.session import Outcome
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace, stop: Stop) -> int:
     opening = None
     if not args.test_alerts:
         source = SourceOptions(args.source, args.width, args.height, args.fps)
-        opening = Opening(source, args.detector, args.confidence)
+        opening = Opening(source, args.detector, args.confidence, args.owner)
     import logging
 
     import alerts
@@ -93,6 +94,7 @@ def user_errors() -> tuple[type[Exception], ...]:
     from authentication.window import WindowError
     from capture.source import SourceError
     from face_detector import DetectorError
+    from face_recognizer import RecognizerError
     from livenessnet import ModelError
 
     return (
@@ -104,6 +106,7 @@ def user_errors() -> tuple[type[Exception], ...]:
         SourceError,
         ModelError,
         WitnessError,
+        RecognizerError,
     )
 
 
@@ -112,8 +115,6 @@ def authenticate(
 ) -> int:
     """Set up the parts, watch until the end, report."""
     from alerts import Alerts
-    from authentication.authenticator import Authenticator
-    from authentication.scoring import Scorer
     from authentication.session import Ending, log, watch
     from livenessnet import load
 
@@ -122,7 +123,7 @@ def authenticate(
     source = stack.enter_context(opening.source())
     found = opening.found(source)
     stack.callback(found.close)
-    scorer = Scorer(network, witness_of(opening, log), every_frame=source.stills)
+    authenticator = authenticator_of(args, network, opening, source)
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
     guard = Alerts(
@@ -140,12 +141,6 @@ def authenticate(
 
         window = Window(lambda: end_without_screen(stack, recorder))
         stack.callback(window.close)
-    challenge = None
-    if args.challenge:
-        from authentication.challenge import Challenge
-
-        challenge = Challenge(args.challenge)
-    authenticator = Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge)
 
     stop.gently()
     # Last of all: from here on its files are finished, whatever happens.
@@ -165,13 +160,37 @@ def authenticate(
     return answer(source, outcome, args)
 
 
-def witness_of(opening: Opening, log):
-    """The anti-spoofing network; None, and a line about it, where it cannot be had: LivenessNet decides alone then."""
+def authenticator_of(args: argparse.Namespace, network, opening: Opening, source) -> "Authenticator":
+    """What judges the frames, put together."""
+    from authentication.authenticator import Authenticator
+    from authentication.scoring import Scorer
+
+    scorer = Scorer(network, witness_of(opening, needed=args.owner), every_frame=source.stills)
+    challenge = identity = None
+    if args.challenge:
+        from authentication.challenge import Challenge
+
+        challenge = Challenge(args.challenge)
+    if args.owner:
+        from authentication.identity import identity_of
+
+        verdict = Verdict(args.false_pass, args.false_lock)
+        identity = identity_of(args.model, opening.recognizer(), source.stills, verdict, args.owner_threshold)
+    return Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge, identity)
+
+
+def witness_of(opening: Opening, needed: bool):
+    """The anti-spoofing network; None, and a line about it, where it cannot be had: LivenessNet decides alone then.
+
+    needed: raises OptionsError instead. Whoever knows faces alone takes a photo of the owner for him."""
     from anti_spoofing import WitnessMissing
+    from authentication.session import log
 
     try:
         return opening.witness()
     except WitnessMissing as missing:
+        if needed:
+            raise OptionsError(f"{missing}; --owner does not start without it") from missing
         log.warning("without the anti-spoofing network: %s", missing)
         print(f"{missing}; until then LivenessNet decides alone", file=sys.stderr)
         return None
@@ -209,14 +228,12 @@ def answer(source, outcome: "Outcome", args: argparse.Namespace) -> int:
 
         verdict = None if state == CHECKING else state
         score = round(look.score, 4) if verdict else None
-        print(
-            json.dumps({"verdict": verdict, "score": score, "time_s": round(time_s, 2), "source": source.name}),
-            flush=True,
-        )
+        said = {"verdict": verdict, "score": score, "time_s": round(time_s, 2), "source": source.name}
+        print(json.dumps(said | ({"reason": look.reason} if state == UNAUTHORIZED else {})), flush=True)
     elif state == CHECKING:
         print(undecided, file=sys.stderr)
     else:
-        print(f"{source.name}: {state} after {time_s:.2f} s", flush=True)
+        print(f"{source.name}: {look.told} after {time_s:.2f} s", flush=True)
     return STATUS[state]
 
 
@@ -252,16 +269,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="end when the camera has shown nothing for so long (300)",
     )
     parser.add_argument("--arm", action="store_true", help="let a video file have consequences, as a camera has")
-    parser.add_argument("--once", action="store_true", help="stop at the first verdict; the exit status tells it")
-    parser.add_argument("--timeout", type=positive, help="with --once: seconds to wait for a verdict")
-    parser.add_argument("--json", action="store_true", help="with --once: answer with a JSON object")
-    parser.add_argument(
-        "--challenge",
-        type=turns,
-        default=0,
-        metavar="N",
-        help="ask for N random turns of the head before anyone is authorized (0: none)",
-    )
+    add_gate_options(parser)
     parser.add_argument(
         "--false-lock",
         type=error_rate,
@@ -276,6 +284,8 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         metavar="RATE",
         help="how often a replay may be taken for a live face, likewise (0.001)",
     )
+    parser.add_argument("--owner", action="store_true", help="authorize only an owner whom train.py has enrolled")
+    parser.add_argument("--owner-threshold", type=positive, metavar="SCORE", help="how alike, 0.2 to 0.8 (0.4)")
     parser.add_argument("--output", type=Path, help="write the annotated video here (.mp4, .avi)")
     parser.add_argument("--scores", type=Path, help="write a CSV here, one row per face")
     parser.add_argument("--no-display", action="store_true", help="open no window")
@@ -291,9 +301,24 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     for option in ("timeout", "json"):
         if getattr(args, option) and not args.once:
             parser.error(f"--{option} goes with --once")
+    if args.owner_threshold and not (args.owner and 0.2 <= args.owner_threshold <= 0.8):
+        parser.error("--owner-threshold goes with --owner, and is from 0.2 to 0.8")
     if args.alerts is None and Path("alerts.toml").is_file():
         args.alerts = Path("alerts.toml")
     return args
+
+
+def add_gate_options(parser: Parser) -> None:
+    parser.add_argument("--once", action="store_true", help="stop at the first verdict; the exit status tells it")
+    parser.add_argument("--timeout", type=positive, help="with --once: seconds to wait for a verdict")
+    parser.add_argument("--json", action="store_true", help="with --once: answer with a JSON object")
+    parser.add_argument(
+        "--challenge",
+        type=turns,
+        default=0,
+        metavar="N",
+        help="ask for N random turns of the head before anyone is authorized (0: none)",
+    )
 
 
 def turns(text: str) -> int:

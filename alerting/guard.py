@@ -22,7 +22,7 @@ import numpy as np
 from alerting import incident
 from alerting.bounded import Call
 from alerting.failure import told
-from alerting.incident import REPLAY, Incident
+from alerting.incident import REPLAY, STRANGER, Incident
 from alerting.printable import clean
 from alerting.reporter import Reporter
 from alerting.settings import LocationSettings, Settings
@@ -35,6 +35,9 @@ log = logging.getLogger("liveness.alerting")
 
 AUTHORIZED_SENTENCE = "Thank you for your patience. You are an authorized user. Access granted."
 UNAUTHORIZED_SENTENCE = "Warning. You are not authorized. Access denied. This incident has been recorded."
+STRANGER_SENTENCE = (
+    "Warning. You are not the owner of this workstation. Access denied. This incident has been recorded."
+)
 LOCK_FAILED_SENTENCE = "Warning. This workstation could not be locked."
 
 # While the screen stays locked each further incident doubles the cool-down, up to this: a photo left before the
@@ -158,7 +161,7 @@ class Alerts:
         snapshot: uint8, BGR, height x width x 3, with the box drawn.
         evidence: up to ten raw frames, uint8, BGR. All the frames belong to this object from now on: the
             caller must not draw on them any more.
-        score: p_real in 0..1. reason: incident.REPLAY or incident.CHALLENGE.
+        score: p_real in 0..1. reason: incident.REPLAY, CHALLENGE or STRANGER.
         source: the camera index, file or URL that was watched.
         """
         if not self.ready:
@@ -202,7 +205,7 @@ class Alerts:
 
             lock = lock_workstation(self._settings.lock.command)
         with told("the alarm could not be sounded"):
-            self._make_noise(keeping)
+            self._make_noise(keeping, STRANGER_SENTENCE if job.reason == STRANGER else UNAUTHORIZED_SENTENCE)
         case = keeping.result()
         with told("the lock could not be recorded"):
             log.warning(
@@ -279,7 +282,7 @@ class Alerts:
         else:
             log.critical("incident %s: LOCK %s (%s): %s", case.name, lock.state.upper(), lock.how, lock.reason)
 
-    def _make_noise(self, keeping: Call) -> None:
+    def _make_noise(self, keeping: Call, sentence: str) -> None:
         def recorder(action: str):
             return lambda problem: keeping.result().update(
                 action, state="failed" if problem else "done", **({"reason": clean(problem, 200)} if problem else {})
@@ -287,7 +290,7 @@ class Alerts:
 
         if self._alarm:
             self._sounds.alarm(recorder("alarm"))
-        self._sounds.say(UNAUTHORIZED_SENTENCE, overtake=True, on_end=recorder("voice"))
+        self._sounds.say(sentence, overtake=True, on_end=recorder("voice"))
 
 
 def _ago(seconds: float) -> str:

@@ -29,8 +29,8 @@ from alerting.printable import clean
 log = logging.getLogger("liveness.alerting")
 
 SNAPSHOT_QUALITY = 90  # of 100, JPEG
-# Why a face is not authorized. One that fails the challenge may well score as live.
-REPLAY, CHALLENGE = "scored as a photo or replay", "failed the challenge"
+# Why a face is not authorized. One that fails the challenge may well score as live, and a stranger does.
+REPLAY, CHALLENGE, STRANGER = "scored as a photo or replay", "failed the challenge", "a live stranger"
 PNG_COMPRESSION = 1  # of 9: three times as fast as the default for a few percent of size
 
 
@@ -104,7 +104,7 @@ def create(
     Parameters
     ----------
     snapshot: uint8, BGR, height x width x 3, with the box drawn.
-    score: p_real in 0..1. reason: REPLAY or CHALLENGE.
+    score: p_real in 0..1. reason: REPLAY, CHALLENGE or STRANGER.
     actions: the state that each action starts in, {"lock": {"state": ...}, ..., "mail": {...}}.
     """
     record = _new_record(score, source, rehearsal, actions, reason)

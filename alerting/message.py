@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from html import escape as e
 from typing import TYPE_CHECKING
 
-from alerting.incident import REPLAY
+from alerting.incident import REPLAY, STRANGER
 from alerting.printable import clean
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def compose(record: dict, jpeg: bytes, sender: str, recipient: str, test: bool =
     message = EmailMessage()
     message["From"] = sender
     message["To"] = recipient
-    message["Subject"] = ("TEST: " if test else "") + f"Unauthorized face at {record['host']}"
+    message["Subject"] = ("TEST: " if test else "") + f"{_title(record)} at {record['host']}"
     message["Date"] = format_datetime(datetime.now().astimezone())
     message["Message-ID"] = record["message_id"]
     if not test:
@@ -58,6 +58,10 @@ def compose(record: dict, jpeg: bytes, sender: str, recipient: str, test: bool =
         )
         message.add_attachment(jpeg, "image", "jpeg", filename=f"{record['id']}.jpg")
     return message
+
+
+def _title(record: dict) -> str:
+    return "A live stranger" if record["reason"] == STRANGER else "Unauthorized face"
 
 
 def _printable(value):
@@ -129,11 +133,12 @@ def _lateness(record: dict) -> str:
 
 def _plain_text(record: dict, facts: dict[str, str], test: bool) -> str:
     width = max(map(len, facts)) + 2
-    lines = [
-        "This is a test. No face was seen."
-        if test
-        else f"An unauthorized face was seen at {record['host']}: it {record['reason']}."
-    ]
+    if test:
+        lines = ["This is a test. No face was seen."]
+    elif record["reason"] == STRANGER:
+        lines = [f"A live stranger was seen at {record['host']}: not the owner."]
+    else:
+        lines = [f"An unauthorized face was seen at {record['host']}: it {record['reason']}."]
     refused = "; refused below 0.50" if record["reason"] == REPLAY else ""
     lines += [f"Score {record['score']:.2f} (0: photo or replay, 1: live person{refused}).", ""]
     lines += [f"{name + ':':{width}}{text}" for name, text in facts.items()]
@@ -152,7 +157,7 @@ _SANS = "font-family:-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans
 
 def _html(record: dict, facts: dict[str, str], picture: bool, test: bool) -> str:
     colour = "#1f5fa8" if test else "#b3261e"
-    title = "Test of the alerts" if test else "Unauthorized face"
+    title = "Test of the alerts" if test else _title(record)
     local = datetime.fromisoformat(record["time_local"])
     image = (
         '<tr><td style="padding:0;line-height:0"><img src="cid:snapshot" alt="Snapshot of the face" '
@@ -203,7 +208,9 @@ def _note_rows(*notes: str) -> str:
 
 def _score_row(record: dict, colour: str) -> str:
     """The score and, below it, a bar between photo and live person."""
-    judged = "refused below 0.50" if record["reason"] == REPLAY else f"but it {record['reason']}"
+    judged = {REPLAY: "refused below 0.50", STRANGER: "but not the owner"}.get(
+        record["reason"], f"but it {record['reason']}"
+    )
     share = min(97, max(3, round(100 * record["score"])))
     return f"""<tr><td style="{_SANS}padding:20px 24px 6px">
 <table role="presentation" width="100%" cellpadding="0" cellspacing="0"><tr>

@@ -3,6 +3,10 @@
     opening         source and detector, opened at the same time        Opening
     authenticator   a frame and its faces, judged                       Authenticator, Look, look_for_faces
     verdict         from scores to a verdict                            Verdict, CHECKING, AUTHORIZED, UNAUTHORIZED
+    scoring         how live each face looks                            Scorer
+    identity        whose face it is: evidence over time                Identity
+    recognition     ... looks at it; how like an owner it is            Recognition, Likeness
+    looks           when a network looks at which face                  Looks
     challenge       random turns of the head                            Challenge
     session         the loop: look, act, show, record                   watch, Ending, Consequences
     interruption    Ctrl-C and its kind                                 interruption, Stop

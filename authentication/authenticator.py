@@ -1,4 +1,4 @@
-"""From a camera's frames to a verdict: find the faces, score them, weigh the evidence, challenge.
+"""From a camera's frames to a verdict: find the faces, score them, weigh the evidence, ask whose they are, challenge.
 
     authenticator = Authenticator(Scorer(livenessnet.load(model, encoder), Witness()), Verdict())
     for index, time_s, frame, found in look_for_faces(source, FaceDetector("face_detector")):
@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from authentication.verdict import UNAUTHORIZED, Verdict
+from authentication.verdict import (
+    AUTHORIZED,
+    CHALLENGE,
+    REPLAY,
+    STRANGER,
+    UNAUTHORIZED,
+    UNKNOWN,
+    Verdict,
+)
 from capture.ahead import Ahead
 from capture.light import is_dark
 from face_detector import FaceDetector
@@ -24,6 +32,7 @@ from face_detector import FaceDetector
 # Faces are looked for while the networks that judge them are still being read: without them.
 if TYPE_CHECKING:
     from authentication.challenge import Challenge
+    from authentication.identity import Identity
     from authentication.prompts import Prompt
     from authentication.scoring import Scorer
 
@@ -51,8 +60,10 @@ class Look:
     dark: too dark to judge, so nobody looked for faces.
     state: CHECKING, AUTHORIZED or UNAUTHORIZED. score: p_real over the last moments; the last one known where no
         face is in sight; 0 before the first face.
-    progress: share of the evidence that a verdict needs, 0 to 1. visit: changes with the face it is about.
-    challenged: the state is the challenge's verdict: then the score is not what speaks against the face.
+    progress: share of the evidence that a verdict needs, 0 to 1.
+    visit: changes with the face it is about, and with what makes the same verdict news.
+    reason: why it is not authorized, REPLAY, CHALLENGE or STRANGER; UNKNOWN while that is all that is checked; else "".
+        Only after REPLAY the score is what speaks against the face.
     prompt, sentence: what the challenge shows and what is to be spoken, None and "" where nothing.
     """
 
@@ -62,20 +73,31 @@ class Look:
     state: str
     score: float
     progress: float
-    visit: tuple[int, int]
-    challenged: bool
+    visit: tuple[int, int, int]
+    reason: str
     prompt: "Prompt | None"
     sentence: str
+
+    @property
+    def told(self) -> str:
+        """The state in words; of a stranger that he is one."""
+        return f"{self.state} ({self.reason})" if self.reason == STRANGER else self.state
 
 
 class Authenticator:
     """Judges who stands before one camera, frame by frame.
 
-    false_pass, false_lock: see Verdict. challenge: None where nobody is to turn the head.
+    challenge: None where nobody is to turn the head. identity: None where whoever is live is authorized.
     """
 
-    def __init__(self, scorer: "Scorer", verdict: Verdict, challenge: "Challenge | None" = None):
-        self._scorer, self._verdict, self._challenge = scorer, verdict, challenge
+    def __init__(
+        self,
+        scorer: "Scorer",
+        verdict: Verdict,
+        challenge: "Challenge | None" = None,
+        identity: "Identity | None" = None,
+    ):
+        self._scorer, self._verdict, self._challenge, self._identity = scorer, verdict, challenge, identity
         self._evidence = Evidence()
         self._score = 0.0
 
@@ -83,27 +105,26 @@ class Authenticator:
         """Take in the frame of that time, in seconds, never falling, and what was found in it."""
         dark, faces = found
         scores = self._scorer.scores(time_s, frame, faces)
-        verdict = self._verdict
-        state, turns, prompt, sentence = verdict.update(time_s, min(scores, default=None)), 0, None, ""
-        if self._challenge:
-            state = self._challenge.update(time_s, faces, state)
-            turns, prompt, sentence = self._challenge.visit, self._challenge.prompt, self._challenge.sentence
+        verdict, identity, challenge = self._verdict, self._identity, self._challenge
+        state, prompt, sentence = verdict.update(time_s, min(scores, default=None)), None, ""
+        reason = REPLAY if state == UNAUTHORIZED else ""
+        progress = abs(verdict.confidence)
+        if identity:
+            whose = identity.update(time_s, frame, faces)
+            progress = min(progress, identity.progress)
+            if state == AUTHORIZED != whose:
+                state, reason = whose, STRANGER if whose == UNAUTHORIZED else UNKNOWN
+        if challenge:
+            passive, state = state, challenge.update(time_s, faces, state)
+            prompt, sentence = challenge.prompt, challenge.sentence
+            if state == UNAUTHORIZED != passive:
+                reason = CHALLENGE
         if len(faces):
             self._evidence.add(time_s, frame)
         if verdict.score is not None:
             self._score = verdict.score
-        return Look(
-            faces,
-            scores,
-            dark,
-            state,
-            self._score,
-            abs(verdict.confidence),
-            (verdict.visit, turns),
-            state == UNAUTHORIZED != verdict.state,
-            prompt,
-            sentence,
-        )
+        visit = verdict.visit, identity.visit if identity else 0, challenge.visit if challenge else 0
+        return Look(faces, scores, dark, state, self._score, progress, visit, reason, prompt, sentence)
 
     def evidence(self) -> list[np.ndarray]:
         """The raw frames that an incident keeps, uint8 BGR, oldest first."""

@@ -20,7 +20,9 @@ from authentication.shapes import (
     CHECK,
     DARK,
     EXCLAMATION,
+    HEAD,
     INK,
+    SHOULDERS,
     STROKE,
     TRIANGLE,
     Area,
@@ -33,6 +35,8 @@ from authentication.view import View, label
 
 # BGR. Green and red are as far from black as from white, and carry white text with a contrast of 5 to 1.
 COLOURS = {CHECKING: (232, 232, 232), AUTHORIZED: (61, 128, 21), UNAUTHORIZED: (38, 38, 205)}
+# The box of a live stranger: blue to those who cannot tell red from green, as far from both as from amber.
+VIOLET = (237, 58, 124)
 TEXT_ON = {CHECKING: DARK, AUTHORIZED: INK, UNAUTHORIZED: INK}
 
 
@@ -51,10 +55,10 @@ def draw(picture: np.ndarray, view: View) -> None:
     lines, banner_size = fit(view.banner, width - 2 * pad - round(2.2 * size), 1.1 * size)
     bottom = height - (round(1.28 * banner_size * len(lines)) + 2 * pad if lines else 0)
     for box in view.boxes:
-        _box(picture, box, view.state, size)
+        _box(picture, box, VIOLET if view.stranger else COLOURS[view.state], size)
     top = draw_panel(picture, view.prompt) if view.prompt else 0
     if lines:
-        _banner(picture, lines, bottom, banner_size, view.state)
+        _banner(picture, lines, bottom, banner_size, view)
     gap = max(2, round(0.3 * size))
     room = gap, top + gap, width - gap, bottom - gap  # what is left for the rest
     taken: list[Area] = []
@@ -66,7 +70,7 @@ def draw(picture: np.ndarray, view: View) -> None:
     if view.state == CHECKING and not view.prompt:
         taken += [_bar(picture, box, view.progress, room, size) for box in view.boxes]
     for box in view.boxes:
-        taken += _label(picture, box, label(view.state, view.score), view.state, room, taken, size)
+        taken += _label(picture, box, label(view.state, view.score, view.stranger), view.state, room, taken, size)
 
 
 def _text_size(width: int, height: int) -> float:
@@ -74,13 +78,13 @@ def _text_size(width: int, height: int) -> float:
     return max(11.0, 5 + 0.027 * min(width, height))
 
 
-def _box(picture: np.ndarray, box: np.ndarray, state: str, size: float) -> None:
+def _box(picture: np.ndarray, box: np.ndarray, colour: tuple[int, int, int], size: float) -> None:
     """Round the face: the verdict's colour in a dark casing, which shows on video of the same colour."""
     thick = max(2, round(0.12 * size))
     left, top, w, h = (float(value) for value in box)
     shape = rounded((left, top, left + w, top + h), 0.5 * size)
     cv2.polylines(picture, [shape], True, DARK, thick + 2, cv2.LINE_AA, 3)
-    cv2.polylines(picture, [shape], True, COLOURS[state], thick, cv2.LINE_AA, 3)
+    cv2.polylines(picture, [shape], True, colour, thick, cv2.LINE_AA, 3)
 
 
 def _bar(picture: np.ndarray, box: np.ndarray, progress: float, room: Area, size: float) -> Area:
@@ -131,18 +135,21 @@ def _place(spots: Iterable[tuple[float, float]], size: tuple[int, int], room: Ar
     return None
 
 
-def _banner(picture: np.ndarray, lines: tuple[str, ...], top: int, size: float, state: str) -> None:
+def _banner(picture: np.ndarray, lines: tuple[str, ...], top: int, size: float, view: View) -> None:
     """Over the bottom of the picture, in the verdict's colour: what happened and what was done."""
     height, width = picture.shape[:2]
-    colour = COLOURS[state] if state != CHECKING else CARD
+    colour = COLOURS[view.state] if view.state != CHECKING else CARD
     cv2.rectangle(picture, (0, top), (width, height), colour, -1)
     middle = (top + height) / 2
-    sign = 0.0 if state == CHECKING else 1.6 * size
+    sign = 0.0 if view.state == CHECKING else 1.6 * size
     left = (width - max(width_of(line, round(size), BOLD) for line in lines) + sign) / 2
-    if state == AUTHORIZED:
-        fill(picture, [CHECK], (left - 0.95 * sign + 0.3 * size, middle), 0.55 * size, INK)
-    elif state == UNAUTHORIZED:
-        fill(picture, [STROKE, STROKE * (-1, 1)], (left - 0.95 * sign + 0.3 * size, middle), 0.5 * size, INK)
+    at = left - 0.95 * sign + 0.3 * size, middle
+    if view.state == AUTHORIZED:
+        fill(picture, [CHECK], at, 0.55 * size, INK)
+    elif view.stranger:
+        fill(picture, [HEAD, SHOULDERS], at, 0.62 * size, INK)
+    elif view.state == UNAUTHORIZED:
+        fill(picture, [STROKE, STROKE * (-1, 1)], at, 0.5 * size, INK)
     write_lines(picture, lines, left, middle, size)
 
 

@@ -1,4 +1,4 @@
-"""Source, face detector and witness, opened at the same time, while Python imports the rest.
+"""Source, face detector, witness and recognizer, opened at the same time, while Python imports the rest.
 
     opening = Opening(SourceOptions("0"), "face_detector", confidence=0.5)
     with opening.source() as source:
@@ -28,18 +28,19 @@ class SourceOptions(NamedTuple):
 
 
 class Opening:
-    """Begins to open all at once. detector: folder of its weights. confidence: lowest score of a face, 0 to 1."""
+    """Begins to open all at once. detector: folder of its weights. confidence: lowest score of a face, 0 to 1.
+    recognizer: whether whose face it is will be asked."""
 
-    def __init__(self, source: SourceOptions, detector: str, confidence: float):
+    def __init__(self, source: SourceOptions, detector: str, confidence: float, recognizer: bool = False):
         # What an import makes is there to stay: to search it for garbage takes a tenth of the time.
         gc.disable()
         try:
-            self._open(source, detector, confidence)
+            self._open(source, detector, confidence, recognizer)
         finally:
             gc.freeze()
             gc.enable()
 
-    def _open(self, source: SourceOptions, detector: str, confidence: float) -> None:
+    def _open(self, source: SourceOptions, detector: str, confidence: float, recognizer: bool) -> None:
         """Begin with each as soon as what it needs is imported."""
         import cv2
 
@@ -58,6 +59,10 @@ class Opening:
         from anti_spoofing import Witness
 
         self._witness = _Background(Witness)
+        if recognizer:
+            from face_recognizer import Recognizer
+
+            self._recognizer = _Background(Recognizer)
 
     def source(self):
         """The source, once it is open. Raises SourceError."""
@@ -70,6 +75,10 @@ class Opening:
     def witness(self):
         """The anti-spoofing network, once it is read. Raises WitnessMissing and WitnessError."""
         return self._witness.result()
+
+    def recognizer(self):
+        """The face recognition network, once it is read. Raises RecognizerError."""
+        return self._recognizer.result()
 
     def _look(self, source):
         from authentication.authenticator import look_for_faces

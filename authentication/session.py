@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from authentication.authenticator import Authenticator, Look
-from authentication.verdict import AUTHORIZED, CHALLENGE, CHECKING, REPLAY, UNAUTHORIZED
+from authentication.verdict import AUTHORIZED, CHALLENGE, CHECKING, REPLAY, STRANGER, UNAUTHORIZED, UNKNOWN
 from capture.source import SourceError
 
 # Most runs show and record nothing: imported where something is drawn.
@@ -54,7 +54,7 @@ class Consequences(Protocol):
         self, snapshot: np.ndarray, evidence: list[np.ndarray], score: float, source: str, reason: str
     ) -> bool:
         """Act on an unauthorized face. snapshot: uint8 BGR, the box drawn. evidence: raw frames, oldest first; all
-        pictures are given away. score: p_real, 0 to 1. reason: REPLAY or CHALLENGE."""
+        pictures are given away. score: p_real, 0 to 1. reason: REPLAY, CHALLENGE or STRANGER."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class _Acting:
         self._words = words
         self._state = CHECKING
         self._greeted, self._reported = None, None  # the visits that were last authorized and reported
-        self._decided, self._prompted = False, False
+        self._decided, self._prompted, self._unknown = False, False, False
         self._frames, self._with_faces, self._dark = 0, 0, 0
 
     def act(self, time_s: float, frame: np.ndarray | None, look: Look) -> None:
@@ -160,9 +160,8 @@ class _Acting:
             and _is_reportable(frame, look)
         ):
             self._reported = look.visit
-            reason = CHALLENGE if look.challenged else REPLAY
             self._consequences.unauthorized(
-                _snapshot(frame, look), self._authenticator.evidence(), look.score, self._source, reason
+                _snapshot(frame, look), self._authenticator.evidence(), look.score, self._source, look.reason
             )
         if look.state == AUTHORIZED and self._greeted != look.visit:
             self._greeted = look.visit
@@ -173,11 +172,12 @@ class _Acting:
             log.info("challenge: %s", look.sentence)
         if look.state != self._state:
             self._state = look.state
-            log.info("%s at %.2f s of %s", look.state, time_s, self._source)
+            log.info("%s at %.2f s of %s", look.told, time_s, self._source)
             if look.state != CHECKING and self._words:
-                self._words.say(f"{self._source}: {look.state} after {time_s:.2f} s")
+                self._words.say(f"{self._source}: {look.told} after {time_s:.2f} s")
         self._decided = self._decided or look.state != CHECKING
         self._prompted = self._prompted or bool(look.sentence)
+        self._unknown = self._unknown or look.reason == UNKNOWN
         self._frames += frame is not None
         self._with_faces += len(look.faces) > 0
         self._dark += look.dark
@@ -187,6 +187,8 @@ class _Acting:
             return ""
         if self._prompted:
             return "what was asked for was not done"
+        if self._unknown:
+            return f"the face was {UNKNOWN}"
         if self._with_faces:
             return "the face was not seen for long enough, or not clearly enough"
         if self._dark and 2 * self._dark >= self._frames:
@@ -196,24 +198,19 @@ class _Acting:
 
 def _is_reportable(frame: np.ndarray | None, look: Look) -> bool:
     """Whether there is a face to show, or none is needed: a challenge can fail by the face's going away."""
-    return frame is not None and (len(look.faces) > 0 or look.challenged)
+    return frame is not None and (len(look.faces) > 0 or look.reason == CHALLENGE)
 
 
 def _snapshot(frame: np.ndarray, look: Look) -> np.ndarray:
     """A copy of the frame with the box on it; without, where drawing fails: the lock does not wait for a picture."""
     try:
         from authentication.drawing import annotate
-        from authentication.view import View, banner
+        from authentication.view import NOT_THE_OWNER, View, banner
 
-        return annotate(
-            frame,
-            View(
-                look.faces[:, :4],
-                look.state,
-                None if look.challenged else look.score,
-                banner=banner(look.state, CHALLENGE) if look.challenged else "",
-            ),
-        )
+        words = {CHALLENGE: banner(look.state, CHALLENGE), STRANGER: banner(look.state, NOT_THE_OWNER)}
+        score = look.score if look.reason == REPLAY else None
+        view = View(look.faces[:, :4], look.state, score, banner=words.get(look.reason, ""))
+        return annotate(frame, replace(view, stranger=look.reason == STRANGER))
     except Exception:  # whatever it is, it comes after the consequences
         log.exception("the snapshot is kept without its box")
         return frame.copy()
@@ -250,14 +247,16 @@ class _Showing:
 
 
 def _what_to_show(look: Look, boxes: np.ndarray, trouble: str, done: str) -> "View":
-    from authentication.view import View, banner
+    from authentication.view import NOT_THE_OWNER, View, banner
 
+    stranger = look.reason == STRANGER
     return View(
         boxes,
         look.state,
-        None if look.challenged else look.score,
+        None if look.reason in (CHALLENGE, STRANGER) else look.score,
         look.progress,
-        banner=banner(look.state, done),
+        banner=banner(look.state, NOT_THE_OWNER if stranger else "", done),
+        stranger=stranger,
         trouble=trouble or ("Too dark to see a face" if look.dark else ""),
         prompt=look.prompt,
     )

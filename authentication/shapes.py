@@ -9,7 +9,7 @@ Area = tuple[int, int, int, int]  # left, top, right, bottom
 # BGR. Amber asks for something, or warns; nothing else on the picture has that colour.
 INK, DARK, CARD, AMBER = (255, 255, 255), (24, 24, 24), (46, 46, 46), (30, 180, 255)
 # Signs, in units of half their height; y is down. An arrow to the right, half as thick as it is long; a check mark;
-# a cross; a warning triangle with its exclamation mark's bar.
+# a cross; a warning triangle with its exclamation mark's bar; somebody, as head and shoulders.
 ARROW = np.array([(-1.5, -0.36), (0.2, -0.36), (0.2, -1.0), (1.5, 0.0), (0.2, 1.0), (0.2, 0.36), (-1.5, 0.36)])
 CHECK = np.array([(-0.9, 0.05), (-0.62, -0.25), (-0.25, 0.12), (0.62, -0.72), (0.9, -0.42), (-0.25, 0.72)])
 STROKE = np.array([(-0.8, -0.58), (-0.58, -0.8), (0.8, 0.58), (0.58, 0.8)])
@@ -17,6 +17,9 @@ TRIANGLE = np.array([(0.0, -0.85), (1.0, 0.85), (-1.0, 0.85)])
 EXCLAMATION = np.array([(-0.13, -0.3), (0.13, -0.3), (0.09, 0.32), (-0.09, 0.32)])
 # Corners of the rounded boxes: a quarter of a circle, from its right end to its lower one.
 QUARTER = np.array([(math.cos(angle), math.sin(angle)) for angle in np.linspace(0, math.pi / 2, 5)])
+HALF = np.array([(math.cos(angle), math.sin(angle)) for angle in np.linspace(-math.pi, 0, 13)])
+HEAD = np.concatenate([HALF, -HALF]) * 0.45 + (0, -0.5)
+SHOULDERS = HALF * (0.9, 0.85) + (0, 0.95)
 
 
 def fill(

@@ -23,8 +23,10 @@ Source: A. Wald, "Sequential Tests of Statistical Hypotheses", Annals of Mathema
 import math
 
 CHECKING, AUTHORIZED, UNAUTHORIZED = "checking", "authorized", "unauthorized"
-# Why a face is not authorized. One that fails the challenge may well score as live.
-REPLAY, CHALLENGE = "scored as a photo or replay", "failed the challenge"
+# Why a face is not authorized. One that fails the challenge may well score as live, and a stranger does.
+REPLAY, CHALLENGE, STRANGER = "scored as a photo or replay", "failed the challenge", "a live stranger"
+# Why a live face is not authorized yet.
+UNKNOWN = "not seen clearly enough to tell whose it is"
 
 # Both bounds must lie within these. One of 1e-6 beside one of 0.01 leaves a quarter of OVERTURN_S to the quicker
 # verdict, which is just above what a glitch can bring.

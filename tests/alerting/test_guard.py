@@ -13,7 +13,7 @@ from alerts_parts import alsa_file_card, only_incident, picture, quiet_guard, re
 
 import alerts
 from alerting import guard as guard_module
-from alerting import lock, sound
+from alerting import incident, lock, sound
 
 guard = pytest.fixture(quiet_guard)
 
@@ -49,6 +49,18 @@ def test_only_the_owner_can_look_into_incidents(guard, tmp_path):
     for path in [root, *root.rglob("*")]:
         wanted = 0o700 if path.is_dir() else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+
+
+@pytest.mark.parametrize(
+    "reason, told", [(incident.REPLAY, "not authorized"), (incident.STRANGER, "not the owner of this workstation")]
+)
+def test_a_stranger_is_locked_out_like_a_replay_and_told_something_else(guard, tmp_path, monkeypatch, reason, told):
+    spoken = []
+    monkeypatch.setattr(guard._sounds, "say", lambda text, **_: spoken.append(text))
+    assert guard.unauthorized(picture(), [], 0.99, "0", reason)
+    guard.close()
+    assert (tmp_path / "locked").exists() and read_record(only_incident(tmp_path / "incidents"))["reason"] == reason
+    assert len(spoken) == 1 and told in spoken[0]
 
 
 def test_incident_is_on_disk_before_the_lock(tmp_path):

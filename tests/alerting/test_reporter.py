@@ -232,3 +232,17 @@ def test_a_failed_challenge_is_not_reported_as_a_low_score(server, certificate, 
     for kind in ("plain", "html"):
         text = server.accepted[0].get_body((kind,)).get_content()
         assert "failed the challenge" in text and "refused below" not in text
+
+
+def test_a_live_stranger_is_reported_as_one(server, certificate, tmp_path, guards):
+    guard = guards(mail_settings(server, certificate, tmp_path), tmp_path / "incidents")
+    guard.unauthorized(picture(), [], 0.99, "camera 0", incident.STRANGER)
+    wait_for(lambda: server.accepted)
+    record = read_record(only_incident(tmp_path / "incidents"))
+    assert record["reason"] == incident.STRANGER
+    (mail,) = server.accepted
+    assert mail["Subject"] == f"A live stranger at {record['host']}"
+    for kind in ("plain", "html"):
+        text = mail.get_body((kind,)).get_content()
+        assert "live stranger" in text and "not the owner" in text
+        assert not any(words in text for words in ("refused below", "nauthorized face", "it a live"))

@@ -46,6 +46,39 @@ def test_the_banner_tells_what_happened_and_what_was_done():
     assert view.banner(CHECKING, "workstation locked") == ""
 
 
+def test_label_and_banner_of_a_live_stranger_say_so():
+    assert view.label(UNAUTHORIZED, None, stranger=True) == "Unauthorized: not the owner"
+    assert view.banner(UNAUTHORIZED, view.NOT_THE_OWNER, "") == "Unauthorized: not the owner"
+    assert view.banner(UNAUTHORIZED, view.NOT_THE_OWNER, "locking") == "Unauthorized: not the owner, locking"
+
+
+def test_a_live_stranger_has_a_box_and_a_sign_of_his_own_and_the_verdicts_red(plates):
+    size = (480, 640)
+    words = view.banner(UNAUTHORIZED, view.NOT_THE_OWNER)
+    views = [View(face_in(size), UNAUTHORIZED, None, banner=words, stranger=stranger) for stranger in (True, False)]
+    (his, other) = (annotate(black(size), seen) for seen in views)
+    x, y, w, h = face_in(size)[0].round().astype(int)
+    assert his[y + h // 2, x].tolist() == list(drawing.VIOLET)
+    label, other_label = plates
+    assert label[2] - label[0] > other_label[2] - other_label[0], "it says more"
+    for row, column in ((470, 3), (label[1] + 3, label[0] + 8)):
+        assert his[row, column].tolist() == list(drawing.COLOURS[UNAUTHORIZED])
+    ink = [(picture[440:] >= 250).all(-1) for picture in (his, other)]
+    columns = np.flatnonzero((ink[0] != ink[1]).any(axis=0))
+    assert len(columns) and np.ptp(columns) < 30, "nothing but the sign differs"
+
+
+def test_the_strangers_violet_is_no_other_states_colour_to_the_colour_blind():
+    """As those see it who lack red's cones, or green's. Source of the matrices, on linear sRGB: G. Machado, M. Oliveira
+    and L. Fernandes, IEEE Transactions on Visualization and Computer Graphics 15, 2009, severity 1."""
+    protan = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    deutan = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    colours = np.array([drawing.VIOLET, *drawing.COLOURS.values(), drawing.AMBER])[:, ::-1] / 255
+    for matrix in (np.eye(3), protan, deutan):
+        seen = (colours**2.2 @ np.transpose(matrix)).clip(0, 1) ** (1 / 2.2)
+        assert np.linalg.norm(seen[1:] - seen[0], axis=1).min() > 0.5
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_annotating_draws_the_verdicts_colour_on_a_copy(state):
     frame = black((300, 400))
@@ -219,11 +252,11 @@ def test_every_text_can_be_read_on_light_and_on_dark_video(plates, ground, size,
 
 
 @pytest.mark.parametrize("ground", [0, 128, 255])
-@pytest.mark.parametrize("state", STATES)
-def test_the_box_is_seen_on_any_video(ground, state):
+@pytest.mark.parametrize("state, stranger", [*((state, False) for state in STATES), (UNAUTHORIZED, True)])
+def test_the_box_is_seen_on_any_video(ground, state, stranger):
     frame = np.full((480, 640, 3), ground, np.uint8)
     box = np.array([[200.3, 150.7, 180, 200]])
-    across = luminance(annotate(frame, View(box, state, 0.5))[250, 190:212])
+    across = luminance(annotate(frame, View(box, state, 0.5, stranger=stranger))[250, 190:212])
     assert (across.max() + 0.05) / (across.min() + 0.05) >= 3
     assert len(np.unique(across.round(2))) > 1
 

@@ -9,7 +9,8 @@ from pytorch_parts import stand_in
 import livenessnet
 from anti_spoofing import Witness
 from anti_spoofing.minifasnet import WEIGHTS
-from authentication.scoring import LOOKS_PER_S, Scorer, overlap
+from authentication.looks import overlap
+from authentication.scoring import LOOKS_PER_S, Scorer
 from face_detector import reach, view
 from model_file.scores import CAP, fuse, probability
 

@@ -11,11 +11,13 @@ from camera_parts import QUICK, SOON, stream
 import livenessnet
 from alerts import Alerts, IncidentsSettings, LocationSettings, Settings, load_settings
 from authentication.authenticator import Authenticator, Look, look_for_faces
+from authentication.drawing import annotate
 from authentication.interruption import Stop
 from authentication.prompts import LEFT, SENTENCES
 from authentication.scoring import Scorer
 from authentication.session import Ending, watch
-from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
+from authentication.verdict import AUTHORIZED, CHALLENGE, CHECKING, REPLAY, STRANGER, UNAUTHORIZED, UNKNOWN, Verdict
+from authentication.view import View
 from capture.source import SourceError
 
 ENOUGH = 40 * SOON  # frames, or notices that there is none
@@ -69,7 +71,7 @@ def test_a_stream_that_freezes_ends_the_visit_and_the_next_picture_begins_anothe
     )
     with stream(camera_server) as source:
         look = watch_with(parts, source, screen)
-    assert look.visit == (2, 0)
+    assert look.visit == (2, 0, 0)
     assert all(view.trouble for picture, view in screen.shown if picture is None), "darkened without a reason"
 
 
@@ -110,7 +112,7 @@ def test_a_visit_that_begins_within_the_cool_down_is_reported_after_it(tmp_path)
             time.sleep(0.05)
 
     def judge(time_s, frame, found):
-        return Look(face, [0.1], False, UNAUTHORIZED, 0.1, 1.0, (1 if time_s < 0.2 else 2, 0), False, None, "")
+        return Look(face, [0.1], False, UNAUTHORIZED, 0.1, 1.0, (1 if time_s < 0.2 else 2, 0, 0), REPLAY, None, "")
 
     source = SimpleNamespace(live=False, name="file")
     looking = ((*item, None) for item in frames())
@@ -134,9 +136,77 @@ def test_a_prompt_overtakes_the_sentences_that_wait(monkeypatch):
     looking = (item for item in [(0, 0.0, None, None), (1, 0.03, None, None)])
     judge = SimpleNamespace(
         judge=lambda time_s, frame, found: Look(
-            np.empty((0, 15)), [], False, CHECKING, 0.0, 0.0, (0, 0), False, None, sentences.pop(0)
+            np.empty((0, 15)), [], False, CHECKING, 0.0, 0.0, (0, 0, 0), "", None, sentences.pop(0)
         )
     )
     watch(source, looking, judge, guard, None, None, Ending(), Stop())
     guard.close(0)
     assert spoken == [(SENTENCES[LEFT], True)]
+
+
+class Noting:
+    """Consequences that are noted; no banner, no cool-down."""
+
+    ready, status = True, "rehearsal"
+
+    def __init__(self):
+        self.noted = []
+
+    def authorized(self, score) -> None:
+        self.noted.append(AUTHORIZED)
+
+    def unauthorized(self, snapshot, evidence, score, source, reason) -> None:
+        self.noted.append(reason)
+        self.snapshot = snapshot
+
+
+def told_of(*looks: tuple[str, str, int]):
+    """What became of a file whose frames came to (state, reason, visit of the identity)."""
+    face, frame = np.array([[10, 10, 40, 40, *[0] * 11]], np.float32), np.zeros((90, 120, 3), np.uint8)
+    shown = []
+
+    def judge(time_s, frame, found):
+        state, reason, visit = looks[round(time_s)]
+        return Look(face, [0.9], False, state, 0.9, 1.0, (1, visit, 0), reason, None, "")
+
+    def show(picture, view, *_, mirror):
+        shown.append(view)
+        return True
+
+    source, noting = SimpleNamespace(live=False, name="file"), Noting()
+    looking = ((number, float(number), frame, None) for number in range(len(looks)))
+    judging, screen = SimpleNamespace(judge=judge, evidence=list), SimpleNamespace(show=show)
+    outcome = watch(source, looking, judging, noting, screen, None, Ending(), Stop())
+    return noting, shown, outcome
+
+
+def test_a_stranger_has_consequences_each_time_that_he_is_news(capsys, lines, monkeypatch):
+    monkeypatch.setattr(time, "monotonic", lambda: 1e9)  # a file is not played at its own pace
+    owner, stranger = (AUTHORIZED, ""), (UNAUTHORIZED, STRANGER)
+    noting, shown, _ = told_of((*owner, 0), (*stranger, 0), (*stranger, 0), (*owner, 1), (*stranger, 1))
+    assert noting.noted == [AUTHORIZED, STRANGER, AUTHORIZED, STRANGER]
+    assert capsys.readouterr().out.splitlines()[1] == "file: unauthorized (a live stranger) after 1.00 s"
+    assert "unauthorized (a live stranger) at 1.00 s of file" in lines
+    assert [view.stranger for view in shown] == [False, True, True, False, True]
+    assert shown[1].banner == "Unauthorized: not the owner, rehearsal" and shown[1].score is None
+
+
+@pytest.mark.parametrize(
+    "reason, score, words",
+    [
+        (STRANGER, None, "Unauthorized: not the owner"),
+        (CHALLENGE, None, "Unauthorized: failed the challenge"),
+        (REPLAY, 0.9, ""),
+    ],
+)
+def test_the_snapshot_says_why(reason, score, words):
+    noting, *_ = told_of((UNAUTHORIZED, reason, 0))
+    view = View(np.array([[10, 10, 40, 40]]), UNAUTHORIZED, score, banner=words, stranger=reason == STRANGER)
+    assert (noting.snapshot == annotate(np.zeros((90, 120, 3), np.uint8), view)).all()
+
+
+def test_a_face_that_nobody_knew_is_why_there_was_no_verdict():
+    *_, outcome = told_of((CHECKING, "", 0), (CHECKING, UNKNOWN, 0), (CHECKING, "", 0))
+    assert outcome.why_undecided == "the face was not seen clearly enough to tell whose it is"
+    *_, outcome = told_of((CHECKING, "", 0))
+    assert "not seen for long enough" in outcome.why_undecided

@@ -1,0 +1,104 @@
+"""liveness_main.py --owner, as a user runs it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, WEIGHTS, assert_one_line
+
+from face_recognizer import NETWORK
+from face_recognizer.sface import WEIGHTS as FILE
+from model_file.owners import write_owners
+
+
+@pytest.fixture
+def models(trained, recognizer, witness, detector, live_frames, stranger, tmp_path):
+    """The sample's man as owner of one model, somebody else as that of another."""
+    if not witness:
+        pytest.skip("the witness' weights cannot be had")
+    him = [recognizer.embed(live_frames[n], detector.detect(live_frames[n])[0]) for n in range(0, 40, 8)]
+    owners = {"him": np.array(him), "other": np.array([recognizer.embed(stranger, detector.detect(stranger)[0])])}
+    for name, templates in owners.items():
+        shutil.copy(trained.model, tmp_path / f"{name}.model")
+        write_owners(tmp_path / f"{name}.model", {name: templates}, NETWORK)
+    return tmp_path
+
+
+def test_the_owner_is_authorized_and_a_live_stranger_is_not(watch, models, sample):
+    done = watch(sample.real, "--owner", "--once", "--json", "--model", models / "him.model")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["verdict"] == "authorized" and "reason" not in json.loads(done.stdout)
+    assert not (models / "incidents").exists()
+
+    done = watch(sample.real, "--owner", "--once", "--json", "--model", models / "other.model")
+    assert (done.returncode, done.stderr) == (1, "")
+    said = json.loads(done.stdout)
+    assert (said["verdict"], said["reason"]) == ("unauthorized", "a live stranger") and said["score"] > 0.5
+    (record,) = (models / "incidents").glob("*/incident.json")
+    assert json.loads(record.read_text())["reason"] == "a live stranger"
+
+
+def test_a_replay_of_the_owner_is_one(watch, models, sample):
+    done = watch(sample.fake, "--owner", "--once", "--json", "--model", models / "him.model")
+    assert done.returncode == 1 and json.loads(done.stdout)["reason"] == "scored as a photo or replay"
+
+
+@pytest.fixture
+def start(models, trained, sample, witness_folder):
+    """--owner, after a change to what the start knows of the weights, which is Python; offline."""
+
+    def run(change: str, own_folder: bool) -> subprocess.CompletedProcess:
+        code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from anti_spoofing import Witness, minifasnet
+from face_recognizer import Recognizer, sface
+minifasnet.WEIGHTS_URL = sface.WEIGHTS_URL = "http://127.0.0.1:9/x"
+sface.WEIGHTS_WHEEL = None
+{change}
+import liveness_main
+liveness_main.leave(liveness_main.main(["-m", "him.model", "-l", {str(trained.le)!r}, "-d", {str(WEIGHTS)!r},
+    "--source", {str(sample.real)!r}, "--no-display", "--no-voice", "--once", "--owner"]))
+"""
+        cache = str(models / f"cache {own_folder}")
+        environment = {**os.environ, "XDG_CACHE_HOME": cache, "LOCALAPPDATA": cache}
+        environment["LIVENESS_WEIGHTS"] = str(witness_folder if own_folder else models)
+        return subprocess.run(
+            [sys.executable, "-c", code], cwd=models, env=environment, capture_output=True, text=True, timeout=120
+        )
+
+    return run
+
+
+def test_without_one_of_both_witnesses_it_fails_closed_in_one_line(start, models):
+    folder = models / "weights"
+    folder.mkdir()
+    elsewhere = "{}.__init__.__defaults__ = (" + repr(str(folder)) + ",)"
+    assert_one_line(start(elsewhere.format("Recognizer"), own_folder=True), FILE, "face recognition weights")
+    (folder / FILE).write_bytes(b"altered")
+    assert_one_line(start(elsewhere.format("Recognizer"), own_folder=True), FILE, "altered", "delete it")
+    done = start(elsewhere.format("Witness"), own_folder=False)
+    assert_one_line(done, "anti-spoofing weights", "--owner does not start without it")
+
+
+def test_what_does_not_go_with_it_is_told_in_one_line(watch, sample):
+    assert_one_line(watch(sample.real, "--owner"), "knows no owner", "--add-owner")
+    for options in (["--owner-threshold", "0.5"], ["--owner", "--owner-threshold", "0.9"]):
+        assert_one_line(watch(sample.real, *options), "--owner-threshold", "0.2 to 0.8")
+
+
+def test_without_the_option_nothing_of_it_is_imported(trained, sample, tmp_path):
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+import liveness_main
+status = liveness_main.main(["-m", {str(trained.model)!r}, "-l", {str(trained.le)!r}, "-d", {str(WEIGHTS)!r},
+    "--source", {str(sample.real)!r}, "--no-display", "--no-voice", "--once"])
+print(status, [name for name in sys.modules if "face_recogni" in name or "identity" in name or "owners" in name])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "0 []", done.stdout + done.stderr
