@@ -285,7 +285,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="how often a replay may be taken for a live face, likewise (0.001)",
     )
     parser.add_argument("--owner", action="store_true", help="authorize only an owner whom train.py has enrolled")
-    parser.add_argument("--owner-threshold", type=positive, metavar="SCORE", help="how alike, 0.2 to 0.8 (0.4)")
+    parser.add_argument("--owner-threshold", type=positive, metavar="SCORE", help="how alike, 0.2 to 0.8 (0.5)")
     parser.add_argument("--output", type=Path, help="write the annotated video here (.mp4, .avi)")
     parser.add_argument("--scores", type=Path, help="write a CSV here, one row per face")
     parser.add_argument("--no-display", action="store_true", help="open no window")

@@ -19,7 +19,7 @@ from model_file.reading import ModelError
 from model_file.scores import probability
 
 # A comparison score that is as likely an owner's as a stranger's, and how fast the log odds rise with the score.
-THRESHOLD, SLOPE = 0.40, 25.0
+THRESHOLD, SLOPE = 0.50, 25.0
 
 
 class Identity:
