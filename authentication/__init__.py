@@ -4,7 +4,10 @@
     authenticator   a frame and its faces, judged                       Authenticator, Look, look_for_faces
     verdict         from scores to a verdict                            Verdict, CHECKING, AUTHORIZED, UNAUTHORIZED
     challenge       random turns of the head                            Challenge
+    absence         when nobody has been in sight for too long          Absence
     session         the loop: look, act, show, record                   watch, Ending, Consequences
+    gate            --once: its answers                                 Gate
+    lockout, asker  ... too many refusals; who asks from elsewhere      Lockout, why_elsewhere
     interruption    Ctrl-C and its kind                                 interruption, Stop
     view, drawing, tracks, window, recorder                             View, annotate, SmoothBoxes, Window, Recorder
 
