@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("anti_spoofing", "capture", "model_file")  # whose parts others use, too
+ROOMS = ("alerting", "anti_spoofing", "capture", "model_file")  # whose parts others use, too
 sys.path[:0] = map(str, (ROOT, ROOT / "benchmarks", *(ROOT / "tests" / room for room in ROOMS)))
 
 import cv2  # noqa: E402
