@@ -55,12 +55,11 @@ class Absence:
             self._asked = False
         self._was_locked = locked
         left_s = self._since + self._after_s - time_s
-        waiting = not (self._asked or locked)
-        self.left_s = left_s if waiting and 0 < left_s <= ANNOUNCED_S else None
-        if waiting and left_s <= 0:
-            self._asked = True
-            return True
-        return False
+        self.left_s = left_s if not self._asked and 0 < left_s <= ANNOUNCED_S else None
+        if self._asked or left_s > 0:
+            return False
+        self._asked = True
+        return True
 
     def notice(self, done: str) -> str:
         """For the middle of the picture, "" while somebody is there. done: what became of the lock, in a few words."""

@@ -61,7 +61,7 @@ class Lockout:
         try:
             times = [at for at in self._times() if now - at <= WITHIN_S + LASTS_S]
             folder = self._folder()
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o700)
             # No longer than the boot lasts: nobody need wait for the disk.
             write(folder / FILE, "\n".join([self._boot, *map(repr, [*times, now]), ""]).encode(), lasting=False)
@@ -97,7 +97,7 @@ class Lockout:
             self.clear()
             return []
         now = self._clock()
-        return [at for at in times if 0 <= at <= now] if boot == self._boot else []
+        return [at for at in times if at <= now] if boot == self._boot else []
 
     def _path(self) -> Path:
         """The file. Raises LockoutError if it, or its folder, is not ours; FileNotFoundError if it is not there."""

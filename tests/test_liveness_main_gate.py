@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, assert_one_line
 
 import liveness_main
+from authentication.interruption import Stop
 from authentication.lockout import FILE, REFUSALS, Lockout
 
 SETTINGS = '[lock]\ncommand = ["true"]\n[location]\nurl = ""\n'
@@ -103,6 +104,14 @@ def test_over_ssh_it_takes_no_look_unless_it_is_told_to(armed_gate, watch, sampl
     assert armed_gate(sample.real, "--allow-remote", env=over_ssh).returncode == 0
     assert watch(sample.real, "--once", env=over_ssh).returncode == 0, "a rehearsal is nowhere"
     assert watch("99", env=over_ssh).returncode == 2, "only the gate asks who is there"
+
+
+def test_a_closed_gate_opens_nothing(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SSH_TTY", "/dev/pts/1")
+    monkeypatch.setattr(liveness_main, "Opening", lambda *_: pytest.fail("something is opened"))
+    assert liveness_main.run(liveness_main.parse(["-m", "m", "-l", "l", "--once"]), Stop()) == 3
+    assert "asked over SSH" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

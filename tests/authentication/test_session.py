@@ -215,6 +215,15 @@ def test_what_breaks_while_it_is_announced_does_not_keep_the_lock_from_coming(gu
     assert (tmp_path / "locked").exists()
 
 
+def test_what_breaks_before_it_is_announced_locks_nothing(guard, tmp_path):
+    window = SimpleNamespace(show=lambda *_, **__: 1 / 0)
+    source, frames, judge = nobody(20)
+    with pytest.raises(ZeroDivisionError):
+        watch(source, frames, judge, guard, window, None, Ending(), Stop(), Absence(15))
+    guard.close()
+    assert not (tmp_path / "locked").exists()
+
+
 def test_an_end_that_is_wished_for_locks_nothing(guard, tmp_path):
     window = SimpleNamespace(show=lambda picture, view, *_, **__: not view.trouble)
     source, frames, judge = nobody(20)
