@@ -6,21 +6,24 @@
     python liveness_main.py --model liveness.model --le le.pickle --once --challenge 2          # a stricter one
 
 Exit status: 0 finished, quit, or (--once) authorized; 1 (--once) unauthorized; 2 wrong usage, unreadable file or
-configuration, camera that cannot be opened or is lost; 3 (--once) no verdict in time.
+configuration, camera that cannot be opened or is lost; 3 (--once) no verdict in time, or no look taken.
 """
 
 import argparse
-import contextlib
 import os
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from authentication.absence import LONGEST_S, SHORTEST_S, Absence
+from authentication.gate import NO_VERDICT, Gate, reset
 from authentication.interruption import Stop, interruption
+from authentication.lockout import LockoutError
 from authentication.opening import Opening, SourceOptions
-from authentication.verdict import AUTHORIZED, CHECKING, LOOSEST, STRICTEST, UNAUTHORIZED, Verdict
-from options import Parser, at_least_one, fail, make_words_safe, positive, share
+from authentication.verdict import LOOSEST, STRICTEST, Verdict
+from options import Parser, at_least_one, between, fail, make_words_safe, positive, share
 
 # The rest is imported as the start needs it: what takes long in OpenCV is begun first, in threads (see Opening), and
 # Python reads the other modules meanwhile.
@@ -37,9 +40,7 @@ os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 
 LOG_FILE = "AuthenticationInfo.log"
 GREETING = "Welcome. Please look at the camera."
-NO_VERDICT = 3
 LAST_WORDS_S = 1.0
-STATUS = {AUTHORIZED: 0, UNAUTHORIZED: 1, CHECKING: NO_VERDICT}
 
 
 class OptionsError(Exception):
@@ -63,8 +64,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, stop: Stop) -> int:
     """Begin to open source and detector, and meanwhile read the settings and open the log."""
-    opening = None
-    if not args.test_alerts:
+    opening = gate = closed = None
+    try:
+        if args.reset_lockout:
+            return reset()
+        if args.once:
+            gate = Gate(args.source, args.arm, args.json)
+            closed = gate.closed(args.allow_remote)
+    except LockoutError as error:
+        return fail(str(error))
+    if not (args.test_alerts or closed):
         source = SourceOptions(args.source, args.width, args.height, args.fps)
         opening = Opening(source, args.detector, args.confidence, args.owner)
     import logging
@@ -72,15 +81,17 @@ def run(args: argparse.Namespace, stop: Stop) -> int:
     import alerts
     from alerts import LOGGER, log_to
 
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         stack.enter_context(log_to(Path(LOG_FILE)))
+        if closed:
+            return gate.refuse(closed)
         try:
             settings = alerts.load_settings(args.alerts)
             if args.test_alerts:
                 return alerts.test_alerts(
                     settings, voice=not args.no_voice, lock=not args.no_lock, email=not args.no_email
                 )
-            return authenticate(args, settings, opening, stop, stack)
+            return authenticate(args, settings, opening, gate, stop, stack)
         except user_errors() as error:
             logging.getLogger(LOGGER).error("%s", error)
             return fail(str(error))
@@ -111,7 +122,12 @@ def user_errors() -> tuple[type[Exception], ...]:
 
 
 def authenticate(
-    args: argparse.Namespace, settings: "alerts.Settings", opening: Opening, stop: Stop, stack: contextlib.ExitStack
+    args: argparse.Namespace,
+    settings: "alerts.Settings",
+    opening: Opening,
+    gate: Gate | None,
+    stop: Stop,
+    stack: ExitStack,
 ) -> int:
     """Set up the parts, watch until the end, report."""
     from alerts import Alerts
@@ -126,6 +142,7 @@ def authenticate(
     authenticator = authenticator_of(args, network, opening, source)
     refuse_overwriting(args)
     refuse_unseen_prompts(args, settings, source)
+    refuse_lockless_absence(args, settings)
     guard = Alerts(
         settings,
         incidents=args.incidents,
@@ -149,15 +166,21 @@ def authenticate(
 
         recorder = Recorder(args.output, args.scores, source.fps, source.live)
     ending = Ending(args.once, args.timeout, args.camera_timeout)
+    absence = Absence(args.away, only_authorized=args.owner) if args.away else None
     try:
         log.info("watching %s with %s", source.name, args.model)
         guard.say(GREETING)
-        outcome = watch(source, found, authenticator, guard, window, recorder, ending, stop)
+        outcome = watch(source, found, authenticator, guard, window, recorder, ending, stop, absence)
+        if gate:
+            gate.count(outcome, source.live)
     finally:
         log.info("finished")
         if recorder:
             recorder.close()
-    return answer(source, outcome, args)
+    if gate:
+        return gate.answer(source.name, outcome)
+    tell_undecided(source, outcome)
+    return 0
 
 
 def authenticator_of(args: argparse.Namespace, network, opening: Opening, source) -> "Authenticator":
@@ -196,7 +219,7 @@ def witness_of(opening: Opening, needed: bool):
         return None
 
 
-def end_without_screen(stack: contextlib.ExitStack, recorder: "Recorder | None") -> NoReturn:
+def end_without_screen(stack: ExitStack, recorder: "Recorder | None") -> NoReturn:
     """The screen has gone, in the middle of the loop, and the window's toolkit with it: bring all else to its end."""
     from authentication.recorder import RecordingError
     from authentication.session import log
@@ -214,27 +237,10 @@ def end_without_screen(stack: contextlib.ExitStack, recorder: "Recorder | None")
     os._exit(status)
 
 
-def answer(source, outcome: "Outcome", args: argparse.Namespace) -> int:
-    """Print the gate's answer on one line, or why a file came to none; returns the status."""
-    undecided = f"{source.name}: no verdict: {outcome.why_undecided}"
-    if not args.once:
-        if outcome.why_undecided and outcome.ended and not source.live:
-            print(undecided, flush=True)
-        return 0
-    look, time_s = outcome.look, outcome.time_s
-    state = look.state if look else CHECKING
-    if args.json:
-        import json
-
-        verdict = None if state == CHECKING else state
-        score = round(look.score, 4) if verdict else None
-        said = {"verdict": verdict, "score": score, "time_s": round(time_s, 2), "source": source.name}
-        print(json.dumps(said | ({"reason": look.reason} if state == UNAUTHORIZED else {})), flush=True)
-    elif state == CHECKING:
-        print(undecided, file=sys.stderr)
-    else:
-        print(f"{source.name}: {look.told} after {time_s:.2f} s", flush=True)
-    return STATUS[state]
+def tell_undecided(source, outcome: "Outcome") -> None:
+    """Why a file came to no verdict."""
+    if outcome.why_undecided and outcome.ended and not source.live:
+        print(f"{source.name}: no verdict: {outcome.why_undecided}", flush=True)
 
 
 def leave(status: int) -> NoReturn:
@@ -270,22 +276,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--arm", action="store_true", help="let a video file have consequences, as a camera has")
     add_gate_options(parser)
-    parser.add_argument(
-        "--false-lock",
-        type=error_rate,
-        default=0.001,
-        metavar="RATE",
-        help=f"how often a live face may be taken for a replay, {STRICTEST} to {LOOSEST} (0.001)",
-    )
-    parser.add_argument(
-        "--false-pass",
-        type=error_rate,
-        default=0.001,
-        metavar="RATE",
-        help="how often a replay may be taken for a live face, likewise (0.001)",
-    )
-    parser.add_argument("--owner", action="store_true", help="authorize only an owner whom train.py has enrolled")
-    parser.add_argument("--owner-threshold", type=positive, metavar="SCORE", help="how alike, 0.2 to 0.8 (0.5)")
+    add_verdict_options(parser)
     parser.add_argument("--output", type=Path, help="write the annotated video here (.mp4, .avi)")
     parser.add_argument("--scores", type=Path, help="write a CSV here, one row per face")
     parser.add_argument("--no-display", action="store_true", help="open no window")
@@ -296,13 +287,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--incidents", type=Path, default=Path("incidents"), help="folder for incidents (incidents)")
     parser.add_argument("--test-alerts", action="store_true", help="try voice, alarm, location, mail; name the lock")
     args = parser.parse_args(argv)
-    if not args.test_alerts and not (args.model and args.le):
-        parser.error("--model and --le are needed (train.py writes both)")
-    for option in ("timeout", "json"):
-        if getattr(args, option) and not args.once:
-            parser.error(f"--{option} goes with --once")
-    if args.owner_threshold and not (args.owner and 0.2 <= args.owner_threshold <= 0.8):
-        parser.error("--owner-threshold goes with --owner, and is from 0.2 to 0.8")
+    check_together(parser, args)
     if args.alerts is None and Path("alerts.toml").is_file():
         args.alerts = Path("alerts.toml")
     return args
@@ -313,12 +298,57 @@ def add_gate_options(parser: Parser) -> None:
     parser.add_argument("--timeout", type=positive, help="with --once: seconds to wait for a verdict")
     parser.add_argument("--json", action="store_true", help="with --once: answer with a JSON object")
     parser.add_argument(
+        "--allow-remote",
+        action="store_true",
+        help="with --once: look also when asked over SSH or with the lid closed",
+    )
+    parser.add_argument("--reset-lockout", action="store_true", help="let --once look again after too many refusals")
+    parser.add_argument(
         "--challenge",
         type=turns,
         default=0,
         metavar="N",
         help="ask for N random turns of the head before anyone is authorized (0: none)",
     )
+
+
+def add_verdict_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--away",
+        type=between(SHORTEST_S, LONGEST_S),
+        metavar="SECONDS",
+        help="lock when nobody has been in sight for so long; 15 is a good time (never)",
+    )
+    parser.add_argument(
+        "--false-lock",
+        type=between(STRICTEST, LOOSEST),
+        default=0.001,
+        metavar="RATE",
+        help=f"how often a live face may be taken for a replay, {STRICTEST} to {LOOSEST} (0.001)",
+    )
+    parser.add_argument(
+        "--false-pass",
+        type=between(STRICTEST, LOOSEST),
+        default=0.001,
+        metavar="RATE",
+        help="how often a replay may be taken for a live face, likewise (0.001)",
+    )
+    parser.add_argument("--owner", action="store_true", help="authorize only an owner whom train.py has enrolled")
+    parser.add_argument("--owner-threshold", type=positive, metavar="SCORE", help="how alike, 0.2 to 0.8 (0.5)")
+
+
+def check_together(parser: Parser, args: argparse.Namespace) -> None:
+    """Which options go with which; else wrong usage."""
+    if not (args.test_alerts or args.reset_lockout) and not (args.model and args.le):
+        parser.error("--model and --le are needed (train.py writes both)")
+    for option in ("timeout", "json", "allow_remote"):
+        if getattr(args, option) and not args.once:
+            parser.error(f"--{option.replace('_', '-')} goes with --once")
+    if args.owner_threshold and not (args.owner and 0.2 <= args.owner_threshold <= 0.8):
+        parser.error("--owner-threshold goes with --owner, and is from 0.2 to 0.8")
+    for option in ("once", "no_lock"):
+        if args.away and getattr(args, option):
+            parser.error(f"--away does not go with --{option.replace('_', '-')}")
 
 
 def turns(text: str) -> int:
@@ -328,19 +358,16 @@ def turns(text: str) -> int:
     return int(text)
 
 
-def error_rate(text: str) -> float:
-    """Within what Verdict takes."""
-    rate = positive(text)
-    if not STRICTEST <= rate <= LOOSEST:
-        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number from {STRICTEST} to {LOOSEST}")
-    return rate
-
-
 def refuse_unseen_prompts(args: argparse.Namespace, settings: "alerts.Settings", source) -> None:
     """Nobody can follow what is neither shown nor spoken; in a rehearsal nobody has to."""
     silent = args.no_voice or not settings.voice.enabled
     if args.challenge and source.live and args.no_display and silent:
         raise OptionsError("--challenge asks for turns by window or voice; drop --no-display or --no-voice")
+
+
+def refuse_lockless_absence(args: argparse.Namespace, settings: "alerts.Settings") -> None:
+    if args.away and not settings.lock.enabled:
+        raise OptionsError(f"--away locks: set enabled = true in [lock] of {args.alerts}, or drop it")
 
 
 def refuse_overwriting(args: argparse.Namespace) -> None:

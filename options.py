@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 
@@ -97,12 +98,19 @@ def fail(message: str) -> int:
     return 2
 
 
-def share(text: str) -> float:
-    """0 to 1, both included."""
-    value = _number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is out of range; give a number from 0 to 1")
-    return value
+def between(lowest: float, highest: float) -> Callable[[str], float]:
+    """Numbers from lowest to highest, both included."""
+
+    def number(text: str) -> float:
+        value = _number(text)
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(f"{text} is out of range; give a number from {lowest:g} to {highest:g}")
+        return value
+
+    return number
+
+
+share = between(0, 1)
 
 
 def positive(text: str) -> float:

@@ -20,6 +20,7 @@ import numpy as np
 
 # Whatever only an incident needs is imported where it is needed, in these modules too: the guard starts often.
 from alerting import incident
+from alerting.away import LOCK_FAILED_SENTENCE, LOCK_WORDS, AwayLock
 from alerting.bounded import Call
 from alerting.failure import told
 from alerting.incident import REPLAY, STRANGER, Incident
@@ -38,7 +39,6 @@ UNAUTHORIZED_SENTENCE = "Warning. You are not authorized. Access denied. This in
 STRANGER_SENTENCE = (
     "Warning. You are not the owner of this workstation. Access denied. This incident has been recorded."
 )
-LOCK_FAILED_SENTENCE = "Warning. This workstation could not be locked."
 
 # While the screen stays locked each further incident doubles the cool-down, up to this: a photo left before the
 # camera overnight must not fill the disk.
@@ -86,6 +86,7 @@ class Alerts:
         self._lock = acts and lock and settings.lock.enabled
         self._mail = acts and email and bool(settings.email.host)
         self._sounds = Sounds(self._voice, settings.alarm.device, settings.alarm.seconds)
+        self._away = AwayLock(settings.lock.command, self._lock, self._sounds.say)
         self._reporter = Reporter(
             settings.email, incidents, self._mail, functools.partial(_find_location, settings.location)
         )
@@ -122,14 +123,7 @@ class Alerts:
         }
         done = [
             "" if case.folder else "INCIDENT NOT SAVED",
-            {
-                "pending": "locking",
-                "accepted": "lock requested",
-                "confirmed": "workstation locked",
-                "unconfirmed": "LOCK NOT CONFIRMED",
-                "failed": "LOCK FAILED",
-                "off": "",
-            }[lock["state"]],
+            LOCK_WORDS.get(lock["state"], ""),
             told[mail["state"]],
         ]
         return ", ".join(phrase for phrase in done if phrase) + _ago(time.monotonic() - self._latest_s)
@@ -143,6 +137,20 @@ class Alerts:
         log.info("authorized: score %.3f", score)
         self._lock_reported = False
         self._sounds.say(AUTHORIZED_SENTENCE, overtake=True)
+
+    @property
+    def locked(self) -> bool:
+        """Whether the system said a moment ago that the screen is locked; not known, False, in a rehearsal."""
+        return self._away.locked
+
+    @property
+    def away_status(self) -> str:
+        """What became of the last away(), in a few words; "" before there was one."""
+        return self._away.status
+
+    def away(self) -> None:
+        """Lock because nobody is in sight, and nothing else; returns at once."""
+        self._away.lock()
 
     @property
     def ready(self) -> bool:
@@ -186,6 +194,7 @@ class Alerts:
         self._jobs.put(None)
         if not self._last_kept.wait(KEEP_LIMIT_S):
             log.error("an incident was still being written or locked when the program ended")
+        self._away.close(KEEP_LIMIT_S)
         self._thread.join(max(0.1, deadline - time.monotonic()))
         self._reporter.close(deadline)
         self._sounds.close(deadline)

@@ -8,7 +8,10 @@
     recognition     ... looks at it; how like an owner it is            Recognition, Likeness
     looks           when a network looks at which face                  Looks
     challenge       random turns of the head                            Challenge
+    absence         when nobody has been in sight for too long          Absence
     session         the loop: look, act, show, record                   watch, Ending, Consequences
+    gate            --once: its answers                                 Gate
+    lockout, asker  ... too many refusals; who asks from elsewhere      Lockout, why_elsewhere
     interruption    Ctrl-C and its kind                                 interruption, Stop
     view, drawing, tracks, window, recorder                             View, annotate, SmoothBoxes, Window, Recorder
 

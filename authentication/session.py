@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from authentication.absence import ANNOUNCEMENT, Absence
 from authentication.authenticator import Authenticator, Look
 from authentication.verdict import AUTHORIZED, CHALLENGE, CHECKING, REPLAY, STRANGER, UNAUTHORIZED, UNKNOWN
 from capture.source import SourceError
@@ -56,6 +57,17 @@ class Consequences(Protocol):
         """Act on an unauthorized face. snapshot: uint8 BGR, the box drawn. evidence: raw frames, oldest first; all
         pictures are given away. score: p_real, 0 to 1. reason: REPLAY, CHALLENGE or STRANGER."""
 
+    @property
+    def locked(self) -> bool:
+        """Whether the screen was known to be locked a moment ago; asked only while nobody is in sight."""
+
+    def away(self) -> None:
+        """Lock: nobody has been in sight for too long."""
+
+    @property
+    def away_status(self) -> str:
+        """What became of that lock, in a few words; "" before there was one."""
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -88,17 +100,22 @@ def watch(
     recorder: "Recorder | None",
     ending: Ending,
     stop,
+    absence: Absence | None = None,
 ) -> Outcome:
     """The frame loop.
 
     found: what look_for_faces() returned for the source. Left open: to close it is to wait for the frame in the
         making, and the answer is not to wait for that.
     stop: the session ends after the frame at hand once stop.asked is true.
+    absence: None where nothing is locked when nobody is in sight.
     Raises SourceError when the camera is lost for too long, WindowError when the screen is.
     """
     look, time_s, ended = None, 0.0, True
-    showing = _Showing(source, consequences, window, recorder) if recorder or window else None
-    with contextlib.closing(_Words()) as words:
+    showing = _Showing(source, consequences, window, recorder, absence) if recorder or window else None
+    with (
+        contextlib.closing(_Words()) as words,
+        _Leaving(source.name, consequences, absence, words, not window) as leaving,
+    ):
         acting = _Acting(source.name, authenticator, consequences, None if ending.once else words)
         for index, time_s, frame, faces in found:
             if source.live and source.lost_s > ending.camera_timeout_s:
@@ -108,6 +125,7 @@ def watch(
                 )
             look = authenticator.judge(time_s, frame, faces)
             acting.act(time_s, frame, look)
+            leaving.act(time_s, look)
             quit_ = showing is not None and not showing.show(index, time_s, frame, look)
             late = ending.timeout_s and time_s >= ending.timeout_s
             if quit_ or stop.asked or late or (ending.once and look.state != CHECKING):
@@ -196,6 +214,40 @@ class _Acting:
         return "no face was seen"
 
 
+class _Leaving:
+    """Has the workstation locked when nobody is in sight, and only then tells of it.
+
+    absence: None for never. speaks: the announcement is spoken, since nobody sees it.
+    """
+
+    def __init__(self, source: str, consequences: Consequences, absence: Absence | None, words: _Words, speaks: bool):
+        self._source, self._consequences, self._absence, self._words = source, consequences, absence, words
+        self._speaks, self._announced = speaks, False
+
+    def act(self, time_s: float, look: Look) -> None:
+        absence = self._absence
+        if not absence:
+            return
+        present = absence.is_present(look)
+        if absence.update(time_s, present, not present and self._consequences.locked):
+            self._consequences.away()
+            log.info("nobody in sight at %.2f s of %s", time_s, self._source)
+            self._words.say(f"{self._source}: nobody in sight after {time_s:.2f} s: {self._consequences.away_status}")
+        announced_before, self._announced = self._announced, absence.left_s is not None
+        if self._announced and not announced_before:
+            log.info("nobody in sight at %.2f s of %s: announced", time_s, self._source)
+            if self._speaks:
+                self._consequences.say(ANNOUNCEMENT, overtake=True)
+
+    def __enter__(self) -> "_Leaving":
+        return self
+
+    def __exit__(self, kind, *_) -> None:
+        """What breaks while the lock is announced, such as the drawing of it, must not keep it from coming."""
+        if kind and self._announced:
+            self._consequences.away()
+
+
 def _is_reportable(frame: np.ndarray | None, look: Look) -> bool:
     """Whether there is a face to show, or none is needed: a challenge can fail by the face's going away."""
     return frame is not None and (len(look.faces) > 0 or look.reason == CHALLENGE)
@@ -219,10 +271,18 @@ def _snapshot(frame: np.ndarray, look: Look) -> np.ndarray:
 class _Showing:
     """Shows and records what each frame came to."""
 
-    def __init__(self, source, consequences: Consequences, window: "Window | None", recorder: "Recorder | None"):
+    def __init__(
+        self,
+        source,
+        consequences: Consequences,
+        window: "Window | None",
+        recorder: "Recorder | None",
+        absence: Absence | None,
+    ):
         from authentication.tracks import SmoothBoxes
 
         self._source, self._consequences, self._window, self._recorder = source, consequences, window, recorder
+        self._absence = absence
         self._boxes, self._pace = SmoothBoxes(), _Pace()
         self._picture: np.ndarray | None = None
         self._began = time.monotonic()
@@ -233,7 +293,9 @@ class _Showing:
         trouble = self._source.trouble if live else ""
         # A camera that is merely slow goes on showing its last picture.
         self._picture = frame if frame is not None or trouble else self._picture
-        view = _what_to_show(look, self._boxes.update(time_s, look.faces), trouble, self._consequences.status)
+        notices = (self._absence.notice(self._consequences.away_status) if self._absence else "", trouble)
+        notice = "; ".join(filter(None, notices))
+        view = _what_to_show(look, self._boxes.update(time_s, look.faces), notice, self._consequences.status)
         if self._recorder:
             self._recorder.put(time_s, self._picture, view, score_rows(index, time_s, look))
         if not self._window:
@@ -246,7 +308,7 @@ class _Showing:
         return self._window.show(self._picture, view, wait_s, mirror=live)
 
 
-def _what_to_show(look: Look, boxes: np.ndarray, trouble: str, done: str) -> "View":
+def _what_to_show(look: Look, boxes: np.ndarray, notice: str, done: str) -> "View":
     from authentication.view import NOT_THE_OWNER, View, banner
 
     stranger = look.reason == STRANGER
@@ -257,7 +319,7 @@ def _what_to_show(look: Look, boxes: np.ndarray, trouble: str, done: str) -> "Vi
         look.progress,
         banner=banner(look.state, NOT_THE_OWNER if stranger else "", done),
         stranger=stranger,
-        trouble=trouble or ("Too dark to see a face" if look.dark else ""),
+        trouble=notice or ("Too dark to see a face" if look.dark else ""),
         prompt=look.prompt,
     )
 

@@ -21,8 +21,8 @@ class View:
     boxes: (N, 4) x, y, width, height in pixels of the frame. state: CHECKING, AUTHORIZED or UNAUTHORIZED.
     score: how live the faces look, 0 to 1; None: a matter of yes or no. progress: 0 to 1, the share of the evidence
     a verdict needs, drawn as a bar while checking. banner: what happened and what was done. trouble: why there is no
-    picture or no verdict. fps: frames/s, for the corner of the window; None leaves the corner out. stranger: what is
-    unauthorized is a live face that is not the owner's.
+    picture or no verdict, or that nobody is in sight. fps: frames/s, for the corner of the window; None leaves the
+    corner out. stranger: what is unauthorized is a live face that is not the owner's.
     """
 
     boxes: np.ndarray

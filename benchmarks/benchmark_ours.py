@@ -63,7 +63,6 @@ def ours_loop(video: str, model: str, encoder: str, owner: str = "") -> dict:
     network, witness, detector = ours(model, encoder)
     if owner:
         from authentication.identity import identity_of
-
         from face_recognizer import Recognizer
 
         recognizer = Recognizer()

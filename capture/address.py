@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from pathlib import Path
 
 # Servers of files. Of another, such as a camera's RTSP server, nothing that it says about an end is believed: a camera
@@ -49,6 +50,21 @@ def local_path(name: str) -> Path | None:
         # Written by hand, it need not be encoded.
         return Path(path if os.path.exists(path) else unquote(path, errors="surrogateescape"))
     return None if is_address(name) else Path(name)
+
+
+def is_camera_number(name: str) -> bool:
+    return name.isdecimal() and len(name) < 10
+
+
+def is_camera_device(path: Path) -> bool:
+    """Such as /dev/video0, on Linux."""
+    return sys.platform == "linux" and re.match("/dev/(video|v4l/)", str(path)) is not None
+
+
+def means_a_file(name: str) -> bool:
+    """Is it a file or a folder here, by its name: neither a camera nor the address of a stream?"""
+    path = None if is_camera_number(name) else local_path(name)
+    return path is not None and not is_camera_device(path)
 
 
 def stem(address: str) -> str:

@@ -7,9 +7,16 @@ with open_source("videos/real.mp4") as source:
 import os
 import re
 import stat
-import sys
 
-from capture.address import is_file_on_a_server, local_path, may_be_a_file, shown, stem
+from capture.address import (
+    is_camera_device,
+    is_camera_number,
+    is_file_on_a_server,
+    local_path,
+    may_be_a_file,
+    shown,
+    stem,
+)
 from capture.pictures import IMAGE_SUFFIXES
 from capture.source import SourceError
 from capture.video_file import VideoFile
@@ -22,7 +29,7 @@ def open_source(name: str, width: int | None = None, height: int | None = None, 
     width, height (pixels), fps: asked of a camera, which may give something else; no other source can be asked.
     Raises SourceError, also for a file in which not one frame can be decoded.
     """
-    if name.isdecimal() and len(name) < 10:
+    if is_camera_number(name):
         from capture.camera import Camera  # files do without it
 
         return Camera(int(name), f"camera {name}", f"camera{name}", width, height, fps)
@@ -31,7 +38,7 @@ def open_source(name: str, width: int | None = None, height: int | None = None, 
     path = local_path(name)
     if path is None:
         return _stream(name, width, height, fps)
-    if sys.platform == "linux" and re.match("/dev/(video|v4l/)", str(path)):
+    if is_camera_device(path):
         from capture.camera import Camera
 
         return Camera(path, f"camera {path}", f"camera-{re.sub('[^0-9A-Za-z]+', '-', path.name)}", width, height, fps)

@@ -15,6 +15,7 @@ from pathlib import Path
 #   portaudio, a C compiler   PyAudio has no ready-made package for Linux and macOS
 #   Xvfb, openbox, xdotool    the tests' own screen, its window manager, keyboard ...
 #   dbus, dbusmock            ... and login service
+#   pamtester                 the gate in a PAM stack
 SYSTEM_PACKAGES = {
     "apt": (
         [
@@ -29,7 +30,7 @@ SYSTEM_PACKAGES = {
             "gcc",
             "libc6-dev",
         ],
-        ["xvfb", "xdotool", "openbox", "dbus", "python3-dbusmock"],
+        ["xvfb", "xdotool", "openbox", "dbus", "python3-dbusmock", "pamtester"],
     ),
     "dnf": (
         ["mesa-libGL", "glib2", "libSM", "libXext", "espeak-ng", "alsa-utils", "portaudio-devel", "gcc"],

@@ -3,5 +3,5 @@
 storage.downloads   files that are fetched on first use, and verified
 storage.beside      outputs that are there as a whole or not at all
 storage.names       whether two names are one file
-storage.cache       where what can be made again is kept
+storage.cache       where what can be made again is kept, and what lasts from one run to the next
 """

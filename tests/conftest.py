@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("anti_spoofing", "capture", "model_file")  # whose parts others use, too
+ROOMS = ("alerting", "anti_spoofing", "capture", "model_file")  # whose parts others use, too
 sys.path[:0] = map(str, (ROOT, ROOT / "benchmarks", *(ROOT / "tests" / room for room in ROOMS)))
 
 import cv2  # noqa: E402
@@ -150,14 +150,18 @@ def lines():
 
 @pytest.fixture
 def run(tmp_path):
-    """Run one of the scripts as a user would, in a folder of its own: run("train.py", "--dataset", ...)."""
+    """Run one of the scripts as a user would, in a folder of its own: run("train.py", "--dataset", ...).
+
+    With a state of its own, and at the computer itself, wherever the tests are started from."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("SSH_")}
+    ours["XDG_STATE_HOME"] = str(tmp_path / "state")
 
     def run_script(script: str, *options, env: dict | None = None) -> subprocess.CompletedProcess:
         return without_the_missing(
             subprocess.run(
                 [sys.executable, ROOT / script, *map(str, options)],
                 cwd=tmp_path,
-                env=env,
+                env=env or ours,
                 text=True,
                 capture_output=True,
                 stdin=subprocess.DEVNULL,

@@ -85,8 +85,9 @@ def test_without_one_of_both_witnesses_it_fails_closed_in_one_line(start, models
     assert_one_line(done, "anti-spoofing weights", "--owner does not start without it")
 
 
-def test_what_does_not_go_with_it_is_told_in_one_line(watch, sample):
-    assert_one_line(watch(sample.real, "--owner"), "knows no owner", "--add-owner")
+def test_what_does_not_go_with_it_is_told_in_one_line(watch, models, sample):
+    write_owners(models / "him.model", {}, NETWORK)
+    assert_one_line(watch(sample.real, "--owner", "--model", models / "him.model"), "knows no owner", "--add-owner")
     for options in (["--owner-threshold", "0.5"], ["--owner", "--owner-threshold", "0.9"]):
         assert_one_line(watch(sample.real, *options), "--owner-threshold", "0.2 to 0.8")
 

@@ -164,6 +164,7 @@ def test_each_bound_is_that_of_its_own_error(desk):
 def test_the_owners_of_the_model_are_asked_for(trained, tmp_path):
     model = tmp_path / "liveness.model"
     model.write_bytes(trained.model.read_bytes())
+    write_owners(model, {}, NETWORK)
     with pytest.raises(ModelError, match="knows no owner.*--add-owner"):
         identity_of(model, None, False, Verdict(), None)
     rng = np.random.default_rng(0)

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from alerts_parts import quiet_guard
 from camera_parts import QUICK, SOON, stream
 
 import livenessnet
 from alerts import Alerts, IncidentsSettings, LocationSettings, Settings, load_settings
+from authentication.absence import ANNOUNCEMENT, Absence
 from authentication.authenticator import Authenticator, Look, look_for_faces
 from authentication.drawing import annotate
 from authentication.interruption import Stop
@@ -18,6 +20,7 @@ from authentication.scoring import Scorer
 from authentication.session import Ending, watch
 from authentication.verdict import AUTHORIZED, CHALLENGE, CHECKING, REPLAY, STRANGER, UNAUTHORIZED, UNKNOWN, Verdict
 from authentication.view import View
+from capture.opening import open_source
 from capture.source import SourceError
 
 ENOUGH = 40 * SOON  # frames, or notices that there is none
@@ -32,9 +35,9 @@ def parts(trained, detector, witness, tmp_path):
     alerts.close()
 
 
-def watch_with(parts, source, screen, ending=Ending(), stop=None):
+def watch_with(parts, source, screen, ending=Ending(), stop=None, absence=None):
     found = look_for_faces(source, parts.detector)
-    return watch(source, found, parts.authenticator, parts.alerts, screen, None, ending, stop or Stop()).look
+    return watch(source, found, parts.authenticator, parts.alerts, screen, None, ending, stop or Stop(), absence).look
 
 
 class Screen:
@@ -210,3 +213,90 @@ def test_a_face_that_nobody_knew_is_why_there_was_no_verdict():
     assert outcome.why_undecided == "the face was not seen clearly enough to tell whose it is"
     *_, outcome = told_of((CHECKING, "", 0))
     assert "not seen for long enough" in outcome.why_undecided
+
+
+# --- Nobody in sight ---
+
+guard = pytest.fixture(quiet_guard)
+
+
+def nobody(seconds: float):
+    """A file in which nobody is seen, and what judges it."""
+    empty = np.zeros((90, 120, 3), np.uint8)
+    look = Look(np.empty((0, 15), np.float32), [], False, CHECKING, 0.0, 0.0, (0, 0), False, None, "")
+    frames = ((number, number / 10, empty, None) for number in range(round(10 * seconds)))
+    return SimpleNamespace(live=False, name="file"), frames, SimpleNamespace(judge=lambda *_: look, evidence=list)
+
+
+def test_the_lock_is_announced_and_comes_when_the_camera_shows_nobody(camera_server, parts, guard, tmp_path):
+    camera_server.mode = "dark"
+    parts.alerts = guard
+    screen = Screen(
+        lambda picture, view: view.trouble.startswith("Nobody in sight: locking in 2 s"),
+        lambda picture, view: view.trouble.startswith("Nobody in sight: locking in 1 s"),
+        lambda picture, view: (tmp_path / "locked").exists(),
+        lambda picture, view: view.trouble.startswith("Nobody in sight: lock requested; stream: too dark to see"),
+    )
+    with stream(camera_server) as source:
+        watch_with(parts, source, screen, absence=Absence(2))
+    assert not (tmp_path / "incidents").exists()
+
+
+def test_somebody_in_sight_is_not_locked_out(parts, sample, detector, guard, tmp_path):
+    parts.alerts = guard
+    with open_source(str(sample.real)) as source:
+        assert source.length / source.fps > 3
+        watch_with(parts, source, None, absence=Absence(0.5))
+    assert guard.away_status == ""
+
+
+def test_without_a_window_the_announcement_is_spoken_once(guard, monkeypatch, capsys, lines):
+    spoken, shown = [], []
+    monkeypatch.setattr(guard, "say", lambda text, overtake: spoken.append((text, overtake)))
+    source, frames, judge = nobody(20)
+    watch(source, frames, judge, guard, None, None, Ending(), Stop(), Absence(15))
+    assert spoken == [(ANNOUNCEMENT, True)]
+    assert capsys.readouterr().out == "file: nobody in sight after 15.00 s: locking\n"
+    assert [line for line in lines if "nobody" in line] == [
+        "nobody in sight at 12.00 s of file: announced",
+        "nobody in sight at 15.00 s of file",
+    ]
+    window = SimpleNamespace(show=lambda picture, view, wait_s, mirror: shown.append(view.trouble) or True)
+    source, frames, judge = nobody(14)
+    spoken.clear()
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    watch(source, frames, judge, guard, window, None, Ending(), Stop(), Absence(15))
+    assert spoken == [] and "Nobody in sight: locking in 3 s" in shown
+
+
+@pytest.mark.parametrize("what", ["show", "say"])
+def test_what_breaks_while_it_is_announced_does_not_keep_the_lock_from_coming(guard, monkeypatch, tmp_path, what):
+    def broken(*_, **__):
+        raise ValueError("broken")
+
+    window = SimpleNamespace(show=lambda picture, view, *_, **__: broken() if view.trouble else True)
+    if what == "say":
+        window = None
+        monkeypatch.setattr(guard, "say", broken)
+    source, frames, judge = nobody(20)
+    with pytest.raises(ValueError, match="broken"):
+        watch(source, frames, judge, guard, window, None, Ending(), Stop(), Absence(15))
+    guard.close()
+    assert (tmp_path / "locked").exists()
+
+
+def test_what_breaks_before_it_is_announced_locks_nothing(guard, tmp_path):
+    window = SimpleNamespace(show=lambda *_, **__: 1 / 0)
+    source, frames, judge = nobody(20)
+    with pytest.raises(ZeroDivisionError):
+        watch(source, frames, judge, guard, window, None, Ending(), Stop(), Absence(15))
+    guard.close()
+    assert not (tmp_path / "locked").exists()
+
+
+def test_an_end_that_is_wished_for_locks_nothing(guard, tmp_path):
+    window = SimpleNamespace(show=lambda picture, view, *_, **__: not view.trouble)
+    source, frames, judge = nobody(20)
+    watch(source, frames, judge, guard, window, None, Ending(), Stop(), Absence(15))
+    guard.close()
+    assert not (tmp_path / "locked").exists()

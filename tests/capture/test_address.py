@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, WEIGHTS, assert_one_line
 
-from capture.address import is_address, local_path, shown, stem
+from capture.address import is_address, local_path, means_a_file, shown, stem
 from capture.opening import open_source
 from capture.source import SourceError
 
@@ -151,3 +151,20 @@ def test_a_file_needs_no_web(sample):
         "sys.exit('requests' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code, sample.real], cwd=ROOT, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name, a_file",
+    [
+        ("0", False),
+        ("/dev/video0", not sys.platform.startswith("linux")),
+        ("rtsp://camera/live", False),
+        ("http://host/video.mp4", False),
+        ("videos/real.mp4", True),
+        ("file:///videos/real.mp4", True),
+        ("1234567890", True),
+        ("videos", True),
+    ],
+)
+def test_what_is_a_file_shows_in_its_name(name, a_file):
+    assert means_a_file(name) is a_file

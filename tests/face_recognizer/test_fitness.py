@@ -15,7 +15,7 @@ def face(detector, stranger) -> np.ndarray:
 
 def test_a_portrait_and_the_sample_are_fit(detector, stranger, live_frames, face):
     assert unfit(stranger, face) == ""
-    assert [unfit(frame, detector.detect(frame)[0]) for frame in live_frames[::10]] == [""] * 12
+    assert [unfit(frame, detector.detect(frame)[0]) for frame in live_frames[:80:10]] == [""] * 8
 
 
 @pytest.mark.parametrize("side, verdict", [(SMALLEST_FACE - 3, "too small"), (SMALLEST_FACE + 3, "")])
@@ -43,11 +43,10 @@ def test_bowed_and_raised_faces_are(stranger, face, way):
     assert unfit(stranger, face) == "bowed"
 
 
-# Flat, and in the mean a bright one; dark, and with contrast enough.
-@pytest.mark.parametrize("change", [lambda grey: 120 + 0.03 * grey, lambda grey: 150 * (grey / 255) ** 3.5])
-def test_dark_and_flat_faces_are(stranger, face, change):
-    assert unfit((stranger * 0.5).astype(np.uint8), face) == ""
-    assert unfit(change(stranger.astype(float)).astype(np.uint8), face) == "too dark"
+@pytest.mark.parametrize("light, verdict", [(0.1, ""), (0.04, "unclear")])
+def test_dark_faces_are(detector, stranger, light, verdict):
+    dark = (stranger * light).astype(np.uint8)
+    assert unfit(dark, detector.detect(dark)[0]) == verdict
 
 
 def test_blurred_faces_are(stranger, face):

@@ -1,0 +1,68 @@
+"""When nobody has been in sight for so long that the workstation is locked, and what is said before and after it.
+
+absence = Absence(after_s=15)
+present = absence.is_present(look)
+if absence.update(time_s, present, locked):
+    ...                                 # lock now
+absence.notice(done)                    # "Nobody in sight: locking in 3 s"
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+from authentication.verdict import AUTHORIZED, UNAUTHORIZED
+
+if TYPE_CHECKING:
+    from authentication.authenticator import Look
+
+# The lock is announced so long before: time to lean back into the picture.
+ANNOUNCED_S = 3.0
+ANNOUNCEMENT = f"Nobody is in sight. Locking in {ANNOUNCED_S:.0f} seconds."
+# Shorter times would leave hardly a moment between the last look and the announcement; a day is as good as never.
+SHORTEST_S, LONGEST_S = 5.0, 86400.0
+
+
+class Absence:
+    """Counts how long nobody has been in sight, from the first frame on.
+
+    after_s: lock after so many seconds, SHORTEST_S to LONGEST_S. only_authorized: only who is authorized counts; else
+        any face that is not unauthorized does.
+    left_s: seconds to the lock while it is announced, else None.
+    """
+
+    def __init__(self, after_s: float, only_authorized: bool = False):
+        self._after_s, self._only_authorized = after_s, only_authorized
+        self._since: float | None = None
+        self._asked, self._was_locked = False, False
+        self.left_s: float | None = None
+
+    def is_present(self, look: "Look") -> bool:
+        """Is somebody in this frame who keeps the workstation open? A camera that shows nothing shows nobody."""
+        if self._only_authorized:
+            return look.state == AUTHORIZED
+        return len(look.faces) > 0 and look.state != UNAUTHORIZED
+
+    def update(self, time_s: float, present: bool, locked: bool) -> bool:
+        """Take in a frame; True: lock now.
+
+        time_s: when it was taken, in seconds. locked: whether the screen is known to be locked; of no matter while
+        somebody is present. It is locked once: again only after somebody was seen, or after the screen was seen locked
+        and unlocked, from when on it counts anew.
+        """
+        if present or locked or self._since is None or time_s < self._since:
+            self._since = time_s
+        if present or (self._was_locked and not locked):
+            self._asked = False
+        self._was_locked = locked
+        left_s = self._since + self._after_s - time_s
+        self.left_s = left_s if not self._asked and 0 < left_s <= ANNOUNCED_S else None
+        if self._asked or left_s > 0:
+            return False
+        self._asked = True
+        return True
+
+    def notice(self, done: str) -> str:
+        """For the middle of the picture, "" while somebody is there. done: what became of the lock, in a few words."""
+        if self.left_s is not None:
+            return f"Nobody in sight: locking in {math.ceil(self.left_s)} s"
+        return f"Nobody in sight: {done}" if self._asked and done else ""
