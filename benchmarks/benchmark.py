@@ -3,6 +3,7 @@
     python benchmarks/benchmark.py                           # on the sample video; about three minutes
     python benchmarks/benchmark.py videos/real.mp4 --json speed.json
     python benchmarks/benchmark.py --only loop start         # loop, start, memory, gather, train
+    python benchmarks/benchmark.py --only owner              # what --owner costs; only when asked for
     python benchmarks/benchmark.py --growth                  # how each grows: faces, pixels, crops; ten minutes
 
 What counts are the ratios, measured in one run: every pair takes turns, so that a busy moment of the machine hits
@@ -56,7 +57,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("video", nargs="?", type=Path, help="a recording of a face (default: the sample video)")
     parser.add_argument("-m", "--model", type=Path, help="what train.py wrote (default: the sample's)")
     parser.add_argument("-l", "--le", type=Path, help="the label encoder beside it")
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument("--only", nargs="+", choices=MEASURE, metavar="SECTION", help=", ".join(MEASURE))
     parser.add_argument("--growth", action="store_true", help="how loop, gather and train grow, instead")
     parser.add_argument("--turns", type=int, default=5, help="how often each pair takes turns (5)")
     parser.add_argument("--crops", type=int, default=240, help="how many crops to train on (240)")
@@ -203,12 +204,31 @@ def measure_train(bench: Bench) -> dict:
     return result
 
 
+def measure_owner(bench: Bench) -> dict:
+    """With --owner, who is the one in the video, and without."""
+    model, (kept, encoder) = bench.folder / "owner.model", bench.model
+    part("enrol", bench.folder, bench.video, kept, model)
+    once = authenticator_command(bench, "--once", "-m", model)
+    start = take_turns(
+        2 * bench.turns,
+        owner=lambda: run([*once, "--owner"], bench.folder),
+        anybody=lambda: run(once, bench.folder),
+    )
+    loop = take_turns(
+        bench.turns,
+        owner=lambda: part("ours_loop", bench.folder, bench.video, model, encoder, "owner"),
+        anybody=lambda: part("ours_loop", bench.folder, bench.video, model, encoder),
+    )
+    return {name: {**loop[name], "start_s": start[name]["first_s"]} for name in loop}
+
+
 MEASURE = {
     "loop": measure_loop,
     "start": measure_start,
     "memory": measure_memory,
     "gather": measure_gather,
     "train": measure_train,
+    "owner": measure_owner,
 }
 
 

@@ -1,6 +1,7 @@
 """Our own frame loop, gathering and training, measured from within, for benchmark_parts.py."""
 
 import math
+import shutil
 import sys
 import tempfile
 import time
@@ -51,8 +52,24 @@ def ours(model: str, encoder: str):
     return livenessnet.load(model, encoder), witness, FaceDetector(WEIGHTS)
 
 
-def ours_loop(video: str, model: str, encoder: str) -> dict:
-    """The frame loop as liveness_main.py runs it on a file: frames/s and CPU time."""
+def enrol(video: str, model: str, target: str) -> dict:
+    """A copy of the model that knows the face of the video."""
+    from face_detector import FaceDetector
+    from face_recognizer import NETWORK, Recognizer, unfit
+    from model_file.owners import MOST_TEMPLATES, write_owners
+
+    detector, recognizer, templates = FaceDetector(WEIGHTS), Recognizer(), []
+    for _, _, frame in decoded(Path(video))[::10]:
+        faces = detector.detect(frame)
+        if len(faces) == 1 and not unfit(frame, faces[0]) and len(templates) < MOST_TEMPLATES:
+            templates.append(recognizer.embed(frame, faces[0]))
+    shutil.copyfile(model, target)
+    write_owners(Path(target), {"owner": np.array(templates)}, NETWORK)
+    return {}
+
+
+def ours_loop(video: str, model: str, encoder: str, owner: str = "") -> dict:
+    """The frame loop as liveness_main.py runs it on a file: frames/s and CPU time. owner: "" without --owner."""
     import alerts
     from authentication.authenticator import Authenticator, look_for_faces
     from authentication.scoring import Scorer
@@ -61,6 +78,11 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
     from capture.opening import open_source
 
     network, witness, detector = ours(model, encoder)
+    if owner:
+        from authentication.identity import identity_of
+        from face_recognizer import Recognizer
+
+        recognizer = Recognizer()
 
     class NeverStop:
         asked = False
@@ -72,7 +94,8 @@ def ours_loop(video: str, model: str, encoder: str) -> dict:
             frames += source.length or len(decoded(Path(video)))
             began, cpu_began = time.perf_counter(), time.process_time()
             found = look_for_faces(source, detector)
-            authenticator = Authenticator(Scorer(network, witness), Verdict())
+            identity = identity_of(Path(model), recognizer, False, Verdict(), None) if owner else None
+            authenticator = Authenticator(Scorer(network, witness), Verdict(), identity=identity)
             watch(source, found, authenticator, guard, None, None, Ending(), NeverStop)
             wall_s += time.perf_counter() - began
             cpu_s += time.process_time() - cpu_began

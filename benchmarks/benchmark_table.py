@@ -88,4 +88,22 @@ def show_train(r: dict) -> None:
     row("  augmentation's share of the CPU, %", 100 * ours["augmentation_share"], digits=0)
 
 
-SHOW = {"loop": show_loop, "start": show_start, "memory": show_memory, "gather": show_gather, "train": show_train}
+def show_owner(r: dict) -> None:
+    print(f"{'':36}{'--owner':>10}{'without':>10}")
+    for what, key, digits in (
+        ("start to first verdict, s", "start_s", 2),
+        ("decision loop, frames/s", "fps", 1),
+        ("  CPU s per minute at 30 frames/s", "cpu_s_per_minute", 1),
+        ("peak memory of the loop, MB", "peak_mb", 0),
+    ):
+        row(what, r["owner"][key], r["anybody"][key], r["owner"][key] / r["anybody"][key], digits)
+
+
+SHOW = {
+    "loop": show_loop,
+    "start": show_start,
+    "memory": show_memory,
+    "gather": show_gather,
+    "train": show_train,
+    "owner": show_owner,
+}
