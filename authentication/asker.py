@@ -2,12 +2,11 @@
 
     why_elsewhere(os.environ)       # "asked over SSH", "the lid is closed"; "" where nothing speaks against it
 
-Sees neither a terminal multiplexer that outlives its SSH session (under PAM) nor a remote desktop.
+Sees neither a terminal multiplexer that outlives its SSH session (under PAM) nor a remote desktop. What only some
+answers need is imported for them alone: the gate asks before anything else is begun.
 """
 
 import os
-import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -32,8 +31,11 @@ def why_elsewhere(environment: Mapping[str, str]) -> str:
 
 def _is_other_host(host: str) -> bool:
     """PAM's name for where somebody comes from: "" or a display, such as ":0", where he sits here."""
-    here = ("", "localhost", "::1", socket.gethostname())
-    return host not in here and not host.startswith((":", "127."))
+    if not host or host.startswith((":", "127.")):
+        return False
+    import socket
+
+    return host not in ("localhost", "::1", socket.gethostname())
 
 
 def ancestors(processes: Path = Path("/proc")) -> Iterator[str]:
@@ -52,11 +54,18 @@ def ancestors(processes: Path = Path("/proc")) -> Iterator[str]:
 
 def lid_closed(lids: Path = LIDS) -> bool:
     """Of a laptop, as far as the system tells. The camera is most likely behind it."""
+    if sys.platform == "darwin":
+        return b'"AppleClamshellState" = Yes' in _said_by(["ioreg", "-r", "-k", "AppleClamshellState", "-d", "1"])
     try:
-        if sys.platform == "darwin":
-            asked = ["ioreg", "-r", "-k", "AppleClamshellState", "-d", "1"]
-            said = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWER_LIMIT_S).stdout
-            return b'"AppleClamshellState" = Yes' in said
         return any("closed" in state.read_text("ascii", "replace") for state in lids.glob("*/state"))
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError:
         return False
+
+
+def _said_by(command: list[str]) -> bytes:
+    import subprocess
+
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=ANSWER_LIMIT_S).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return b""

@@ -10,7 +10,6 @@ status = gate.answer(source.name, outcome)
 """
 
 import contextlib
-import logging
 import os
 import sys
 import time
@@ -19,12 +18,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from authentication.asker import why_elsewhere
 from authentication.lockout import REFUSALS, WITHIN_S, Lockout, LockoutError
 from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
-from capture.address import is_camera_number, means_a_file, shown
 
 if TYPE_CHECKING:
     from authentication.session import Outcome
-
-log = logging.getLogger("liveness.authentication")
 
 NO_VERDICT = 3
 STATUS = {AUTHORIZED: 0, UNAUTHORIZED: 1, CHECKING: NO_VERDICT}
@@ -46,8 +42,15 @@ class Gate:
 
     def closed(self, allow_remote: bool) -> Closed | None:
         """Why the gate takes no look, None where it does. Raises LockoutError."""
-        if means_a_file(self._source) and not self._armed:
-            return None
+        try:
+            closed = self._why_closed(allow_remote)
+        except LockoutError:
+            if self._is_rehearsal():
+                return None
+            raise
+        return None if closed and self._is_rehearsal() else closed
+
+    def _why_closed(self, allow_remote: bool) -> Closed | None:
         why = "" if allow_remote else why_elsewhere(os.environ)
         if why:
             return Closed(why, "who asks need not be the one before the camera; --allow-remote looks all the same")
@@ -61,11 +64,21 @@ class Gate:
             "to end it, the same user runs liveness_main.py --reset-lockout",
         )
 
+    def _is_rehearsal(self) -> bool:
+        # Asked only where there is a reason to close: it brings OpenCV, which has its own turn in a start.
+        from capture.address import means_a_file
+
+        return means_a_file(self._source) and not self._armed
+
     def refuse(self, closed: Closed) -> int:
         """Say why no look is taken; returns the status."""
+        import logging
+
+        from capture.address import is_camera_number, shown
+
         name = f"camera {self._source}" if is_camera_number(self._source) else shown(self._source)
         line = f"{name}: no verdict: {closed.reason}: {closed.advice}"
-        log.warning("%s", line)
+        logging.getLogger("liveness.authentication").warning("%s", line)
         if self._as_json:
             _print_json(name, CHECKING, 0.0, 0.0, closed.reason)
         print(line, file=sys.stderr, flush=True)

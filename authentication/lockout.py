@@ -9,7 +9,6 @@ Kept in a file of the user's state folder, for his eyes alone: the boot, and whe
 that nobody can set. A reboot clears it.
 """
 
-import logging
 import os
 import stat
 import sys
@@ -19,8 +18,6 @@ from pathlib import Path
 
 from storage.beside import write
 from storage.cache import state_folder
-
-log = logging.getLogger("liveness.authentication")
 
 # So many refusals within so many seconds close the gate for so long after the last of them.
 REFUSALS, WITHIN_S, LASTS_S = 5, 60.0, 300.0
@@ -68,8 +65,10 @@ class Lockout:
             (folder / FILE).chmod(0o600)
         except (OSError, RuntimeError, LockoutError) as error:  # RuntimeError: the user has no home
             problem = f"this refusal does not count for a lockout: it cannot be kept ({error})"
-            log.warning("%s", problem)
             _tell(problem)
+            import logging
+
+            logging.getLogger("liveness.authentication").warning("%s", problem)
 
     def clear(self) -> bool:
         """Forget all refusals; False if there were none. Raises LockoutError."""

@@ -81,12 +81,13 @@ def test_a_refusal_counts_though_the_video_of_it_cannot_be_written(armed_gate, s
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links and owners are of POSIX")
-def test_refusals_that_may_be_somebody_elses_are_not_believed(armed_gate, run, sample, state, tmp_path):
+def test_refusals_that_may_be_somebody_elses_are_not_believed(armed_gate, watch, run, sample, state, tmp_path):
     refuse(state, 1)
     (state / FILE).rename(tmp_path / "elsewhere")
     (state / FILE).symlink_to(tmp_path / "elsewhere")
     assert_one_line(armed_gate(sample.real), str(state / FILE), "delete it")
     assert_one_line(run("liveness_main.py", "--reset-lockout"), str(state / FILE), "delete it")
+    assert watch(sample.real, "--once").returncode == 0, "they are of no matter to a rehearsal"
 
 
 def test_without_a_place_for_its_refusals_it_goes_on(armed_gate, sample, state):
