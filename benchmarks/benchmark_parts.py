@@ -20,7 +20,6 @@ from benchmark_original import original_loop, original_train  # noqa: E402
 from benchmark_ours import (  # noqa: E402
     CAMERA_FPS,
     decoded,
-    enrol,
     ours_gather,
     ours_gather_stages,
     ours_loop,
@@ -88,7 +87,6 @@ PARTS = {
     for call in (
         set_up,
         multiply,
-        enrol,
         ours_loop,
         ours_stages,
         ours_gather,
