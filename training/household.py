@@ -41,7 +41,7 @@ def of_training(
     """
     live = examples.is_real
     if owner_from:
-        live = live & np.isin(examples.recordings, _recordings(examples, owner_from))
+        live = np.isin(examples.recordings, _recordings(examples, owner_from))
     try:
         enrolled = enrol(
             list(examples.files[live]), examples.recordings[live], examples.time_s[live], FaceDetector(detector)

@@ -133,6 +133,15 @@ def test_a_household_that_no_model_holds_is_told_before_the_training():
         household.check({**many, "owner": looks_at(30, 1)})
 
 
+def test_a_household_of_one_too_many_stops_the_training(recognizer, dataset, model, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_owners(model, {f"owner {n}": looks_at(n, 1) for n in range(MOST_OWNERS)}, NETWORK)
+    monkeypatch.setattr(train, "learn", None)
+    options = ["-d", "dataset", "-m", "liveness.model", "-l", "le.pickle", "--detector", str(WEIGHTS)]
+    assert train.main([*options, "--owner-from", "desk"]) == 2
+    assert "21 owners" in capsys.readouterr().err
+
+
 def test_the_whole_training_keeps_a_household(recognizer, dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     model = packed(tmp_path / "liveness.model", b"a graph", DETAILS)
