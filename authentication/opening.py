@@ -59,10 +59,7 @@ class Opening:
         from anti_spoofing import Witness
 
         self._witness = _Background(Witness)
-        if recognizer:
-            from face_recognizer import Recognizer
-
-            self._recognizer = _Background(Recognizer)
+        self._recognizer = _Background(_recognizer) if recognizer else None
 
     def source(self):
         """The source, once it is open. Raises SourceError."""
@@ -84,6 +81,12 @@ class Opening:
         from authentication.authenticator import look_for_faces
 
         return look_for_faces(source, self._detector.result())
+
+
+def _recognizer():
+    from face_recognizer import Recognizer
+
+    return Recognizer()
 
 
 class _Background:
