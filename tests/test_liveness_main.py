@@ -159,6 +159,7 @@ def test_a_gate_answers_with_one_json_object(watch, sample):
     assert (status, said["verdict"]) == (1, "unauthorized") and 0 <= said["score"] < 0.5
     status, said = answer(sample.real, "--timeout", "0.2")
     assert (status, said["verdict"], said["score"]) == (3, None, None) and said["time_s"] >= 0.2
+    assert "not seen for long enough" in said["reason"]
 
 
 def test_stricter_rates_ask_for_more(watch, sample):

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 from conftest import ROOT, assert_one_line
 
@@ -129,18 +128,6 @@ def test_options_that_do_not_go_together(capsys, options, said):
         liveness_main.parse(["-m", "m", "-l", "l", *options.split()])
     line = capsys.readouterr().err
     assert end.value.code == 2 and said in line and len(line.splitlines()) == 1
-
-
-def test_absence_without_a_lock_is_refused(watch, sample, tmp_path):
-    (tmp_path / "alerts.toml").write_text("[lock]\nenabled = false\n")
-    assert_one_line(watch(sample.real, "--away", "15"), "--away", "[lock] of alerts.toml")
-
-
-def test_a_rehearsal_with_nobody_in_it_locks_nothing_and_says_so(watch, sample, write_video, tmp_path):
-    empty = write_video([np.full((120, 160, 3), 120, np.uint8)] * 200)
-    done = watch(empty, "--away", "5")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[0].endswith("nobody in sight after 5.00 s: rehearsal, nothing locked")
 
 
 # --- In a PAM stack ---
