@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 # The lock is announced so long before: time to lean back into the picture.
 ANNOUNCED_S = 3.0
-ANNOUNCEMENT = f"Nobody is in sight. Locking in {ANNOUNCED_S:.0f} seconds."
 # Shorter times would leave hardly a moment between the last look and the announcement; a day is as good as never.
 SHORTEST_S, LONGEST_S = 5.0, 86400.0
 
@@ -27,11 +26,14 @@ class Absence:
 
     after_s: lock after so many seconds, SHORTEST_S to LONGEST_S. only_authorized: only who is authorized counts; else
         any face that is not unauthorized does.
+    what: what is the case then, in words; announcement: the same, with what will come of it, to be spoken.
     left_s: seconds to the lock while it is announced, else None.
     """
 
     def __init__(self, after_s: float, only_authorized: bool = False):
         self._after_s, self._only_authorized = after_s, only_authorized
+        self.what = "owner out of sight" if only_authorized else "nobody in sight"
+        self.announcement = f"{self.what.capitalize()}. Locking in {ANNOUNCED_S:.0f} seconds."
         self._since: float | None = None
         self._asked, self._was_locked = False, False
         self.left_s: float | None = None
@@ -64,5 +66,5 @@ class Absence:
     def notice(self, done: str) -> str:
         """For the middle of the picture, "" while somebody is there. done: what became of the lock, in a few words."""
         if self.left_s is not None:
-            return f"Nobody in sight: locking in {math.ceil(self.left_s)} s"
-        return f"Nobody in sight: {done}" if self._asked and done else ""
+            return f"{self.what.capitalize()}: locking in {math.ceil(self.left_s)} s"
+        return f"{self.what.capitalize()}: {done}" if self._asked and done else ""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
-from authentication.absence import ANNOUNCEMENT, Absence
+from authentication.absence import Absence
 from authentication.authenticator import Authenticator, Look
 from authentication.verdict import AUTHORIZED, CHALLENGE, CHECKING, REPLAY, STRANGER, UNAUTHORIZED, UNKNOWN
 from capture.source import SourceError
@@ -231,13 +231,13 @@ class _Leaving:
         present = absence.is_present(look)
         if absence.update(time_s, present, not present and self._consequences.locked):
             self._consequences.away()
-            log.info("nobody in sight at %.2f s of %s", time_s, self._source)
-            self._words.say(f"{self._source}: nobody in sight after {time_s:.2f} s: {self._consequences.away_status}")
+            log.info("%s at %.2f s of %s", absence.what, time_s, self._source)
+            self._words.say(f"{self._source}: {absence.what} after {time_s:.2f} s: {self._consequences.away_status}")
         announced_before, self._announced = self._announced, absence.left_s is not None
         if self._announced and not announced_before:
-            log.info("nobody in sight at %.2f s of %s: announced", time_s, self._source)
+            log.info("%s at %.2f s of %s: announced", absence.what, time_s, self._source)
             if self._speaks:
-                self._consequences.say(ANNOUNCEMENT, overtake=True)
+                self._consequences.say(absence.announcement, overtake=True)
 
     def __enter__(self) -> "_Leaving":
         return self

@@ -61,6 +61,14 @@ def test_it_is_announced_for_three_seconds_and_told_until_somebody_comes():
     ]
 
 
+def test_where_the_owner_is_asked_for_it_is_he_who_is_missed():
+    absence = Absence(5, only_authorized=True)
+    absence.update(0, False, False)
+    absence.update(4, False, False)
+    assert absence.notice("") == "Owner out of sight: locking in 1 s"
+    assert absence.announcement.startswith("Owner out of sight. ")
+
+
 def test_a_locked_screen_has_no_announcement():
     absence = Absence(15)
     for number in range(400):
@@ -86,6 +94,6 @@ def test_a_clock_that_runs_backwards_begins_anew():
     ],
 )
 def test_who_counts_as_somebody(state, faces, present, present_to_the_strict):
-    look = Look(np.zeros((faces, 15)), [0.5] * faces, False, state, 0.5, 0.0, (1, 0), False, None, "")
+    look = Look(np.zeros((faces, 15)), [0.5] * faces, False, state, 0.5, 0.0, (1, 0, 0), "", None, "")
     assert Absence(15).is_present(look) is present
     assert Absence(15, only_authorized=True).is_present(look) is present_to_the_strict

@@ -12,7 +12,7 @@ from camera_parts import QUICK, SOON, stream
 
 import livenessnet
 from alerts import Alerts, IncidentsSettings, LocationSettings, Settings, load_settings
-from authentication.absence import ANNOUNCEMENT, Absence
+from authentication.absence import Absence
 from authentication.authenticator import Authenticator, Look, look_for_faces
 from authentication.drawing import annotate
 from authentication.interruption import Stop
@@ -224,7 +224,7 @@ guard = pytest.fixture(quiet_guard)
 def nobody(seconds: float):
     """A file in which nobody is seen, and what judges it."""
     empty = np.zeros((90, 120, 3), np.uint8)
-    look = Look(np.empty((0, 15), np.float32), [], False, CHECKING, 0.0, 0.0, (0, 0), False, None, "")
+    look = Look(np.empty((0, 15), np.float32), [], False, CHECKING, 0.0, 0.0, (0, 0, 0), "", None, "")
     frames = ((number, number / 10, empty, None) for number in range(round(10 * seconds)))
     return SimpleNamespace(live=False, name="file"), frames, SimpleNamespace(judge=lambda *_: look, evidence=list)
 
@@ -256,7 +256,7 @@ def test_without_a_window_the_announcement_is_spoken_once(guard, monkeypatch, ca
     monkeypatch.setattr(guard, "say", lambda text, overtake: spoken.append((text, overtake)))
     source, frames, judge = nobody(20)
     watch(source, frames, judge, guard, None, None, Ending(), Stop(), Absence(15))
-    assert spoken == [(ANNOUNCEMENT, True)]
+    assert spoken == [("Nobody in sight. Locking in 3 seconds.", True)]
     assert re.fullmatch("file: nobody in sight after 15.00 s: (locking|lock requested)\n", capsys.readouterr().out)
     assert [line for line in lines if "nobody" in line] == [
         "nobody in sight at 12.00 s of file: announced",
