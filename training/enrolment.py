@@ -15,10 +15,10 @@ import numpy as np
 from capture import crops
 from face_detector import FaceDetector
 from face_recognizer import Recognizer, aligned, unfit
-from model_file.owners import together
+from model_file.owners import MOST_TEMPLATES, together
 
 # An owner's templates: the more, the more of his looks are known, and the more strangers look like one of them.
-FEWEST, MOST = 5, 10
+FEWEST, MOST = 5, MOST_TEMPLATES
 # So many crops are looked at, 10 to 25 ms each.
 MOST_LOOKED_AT = 200
 # Two groups of looks are one person's where they score so much in the mean. Those of two people score 0.33 at most, the
