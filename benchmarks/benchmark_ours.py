@@ -199,6 +199,8 @@ def ours_train(dataset: str, epochs: str) -> dict:
                 f"{folder}/le.pickle",
                 "-p",
                 f"{folder}/plot.png",
+                "--detector",
+                str(WEIGHTS),
                 "--epochs",
                 epochs,
             ]

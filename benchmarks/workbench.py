@@ -46,7 +46,10 @@ class Bench:
         if not model.exists():
             shutil.copyfile(self.model[0], model)
             run([ROOT / "gather_examples.py", "-i", self.video, "-o", crops, "-d", WEIGHTS, "-s", "4"], self.folder)
-            run([ROOT / "train.py", "--add-owner", "benchmark", crops, "--model", model], self.folder)
+            run(
+                [ROOT / "train.py", "--add-owner", "benchmark", crops, "--model", model, "--detector", WEIGHTS],
+                self.folder,
+            )
         return str(model)
 
     def _train(self) -> tuple[Path, Path]:
@@ -61,6 +64,8 @@ class Bench:
                 model,
                 "-l",
                 encoder,
+                "--detector",
+                WEIGHTS,
                 "-p",
                 self.folder / "plot.png",
                 "--epochs",
