@@ -127,20 +127,13 @@ def _graph(folder: Path) -> bytes:
 
 def _weights(folder: Path) -> bytes:
     try:
-        path = downloads.fetch(
+        return downloads.read(
             folder / WEIGHTS, WEIGHTS_SHA256, url=WEIGHTS_URL, wheel=None, what="anti-spoofing weights"
         )
-        weights = path.read_bytes()
     except downloads.AlteredError as error:
         raise WitnessError(str(error)) from error
     except downloads.DownloadError as error:
         raise WitnessMissing(str(error)) from error
-    except OSError as error:
-        raise WitnessError(f"{folder / WEIGHTS}: cannot be read ({error.strerror})") from error
-    # What is unpickled is what was hashed, whatever happens to the file in between.
-    if hashlib.sha256(weights).hexdigest() != WEIGHTS_SHA256:
-        raise WitnessError(f"{path}: altered while it was read; delete it, and it will be fetched again")
-    return weights
 
 
 def _converted(weights: bytes) -> bytes:

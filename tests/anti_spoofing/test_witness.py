@@ -263,19 +263,6 @@ def test_weights_that_cannot_be_read_are_told(standing_in, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_weights_that_change_while_they_are_read_are_not_used(standing_in, tmp_path, monkeypatch):
-    fetch = minifasnet.downloads.fetch
-
-    def changed_behind_it(*args, **options):
-        path = fetch(*args, **options)
-        path.write_bytes(b"cos\nsystem\n(S'echo'\ntR.")
-        return path
-
-    monkeypatch.setattr(minifasnet.downloads, "fetch", changed_behind_it)
-    with pytest.raises(WitnessError, match="altered while"):
-        Witness(tmp_path / "weights")
-
-
 def test_missing_everywhere_it_says_what_to_do(monkeypatch, tmp_path):
     without_network(monkeypatch, tmp_path)
     with pytest.raises(WitnessMissing) as error:

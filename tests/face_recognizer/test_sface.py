@@ -1,6 +1,5 @@
 """The network itself: one person's faces are alike, another's are not; weights are verified."""
 
-import shutil
 from pathlib import Path
 
 import cv2
@@ -96,17 +95,4 @@ def test_weights_that_cannot_be_had_are_told_in_one_line(tmp_path, monkeypatch):
 
 def test_weights_that_cannot_be_read_are_told_in_one_line(tmp_path):
     (tmp_path / WEIGHTS).mkdir()
-    assert "cannot be read" in refused(tmp_path)
-
-
-def test_weights_that_change_while_they_are_read_are_not_used(recognizer, tmp_path, monkeypatch):
-    shutil.copyfile(Path(face_recognizer.__file__).with_name(WEIGHTS), tmp_path / WEIGHTS)
-
-    def verified_before(target, *_, **__):
-        target.write_bytes(b"another network")
-        return target
-
-    monkeypatch.setattr(downloads, "fetch", verified_before)
-    assert "altered while" in refused(tmp_path)
-    monkeypatch.setattr(downloads, "fetch", lambda target, *_, **__: target.with_name("taken away"))
     assert "cannot be read" in refused(tmp_path)

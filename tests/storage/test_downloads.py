@@ -130,6 +130,28 @@ def test_a_file_in_place_is_used_silently_and_nothing_is_asked(tmp_path, server,
     assert capsys.readouterr().err == ""
 
 
+def test_what_is_read_is_what_was_verified(tmp_path, server, monkeypatch, capsys):
+    target, source = tmp_path / "weights.bin", {"url": server.url("good"), "wheel": NO_WHEEL, "what": "weights"}
+    assert [downloads.read(target, SHA256, **source) for _ in range(2)] == [CONTENT, CONTENT]
+    assert server.requests == 1 and "fetched" in capsys.readouterr().err
+    target.unlink()
+
+    def changed_behind_it(*args, fetch=downloads.fetch, **options):
+        path = fetch(*args, **options)
+        path.write_bytes(b"another network")
+        return path
+
+    monkeypatch.setattr(downloads, "fetch", changed_behind_it)
+    with pytest.raises(downloads.AlteredError, match="altered: delete it"):
+        downloads.read(target, SHA256, **source)
+    with pytest.raises(downloads.AlteredError, match="altered: delete it"):
+        downloads.read(target, SHA256, **source)
+    monkeypatch.setattr(downloads, "fetch", lambda *_, **__: tmp_path / "taken away")
+    target.unlink()
+    with pytest.raises(DownloadError, match="cannot be read"):
+        downloads.read(target, SHA256, **source)
+
+
 def test_an_altered_file_is_refused_and_left_as_it_is(tmp_path, server):
     target = tmp_path / "weights.bin"
     target.write_bytes(b"mine")
