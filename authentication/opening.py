@@ -46,6 +46,8 @@ class Opening:
 
         # A thread for each frame's few milliseconds costs a third more of the processor's time than it gains.
         cv2.setNumThreads(1)
+        # First, since it takes longest of all.
+        self._recognizer = _Background(_recognizer) if recognizer else None
         from capture.opening import open_source
 
         self._open_source = functools.partial(open_source, *source)
@@ -59,7 +61,6 @@ class Opening:
         from anti_spoofing import Witness
 
         self._witness = _Background(Witness)
-        self._recognizer = _Background(_recognizer) if recognizer else None
 
     def source(self):
         """The source, once it is open. Raises SourceError."""
