@@ -159,6 +159,39 @@ def changed_archive(draw, archive: bytes) -> bytes:
 
 
 @st.composite
+def changed_owners(draw, archive: bytes, member: str, text: bytes) -> bytes:
+    """A model archive with the member of its owners, in which something of the text stands for something else."""
+    said = json.loads(text)
+    name, templates = draw(st.sampled_from([*said["owners"].items()]))
+    row, place = (draw(st.integers(0, length - 1)) for length in (len(templates), len(templates[0])))
+    change = draw(
+        st.sampled_from(["number", "number", "template", "templates", "name", "owners", "network", "all", "text"])
+    )
+    value = draw(JSON)
+    if change == "number":
+        templates[row][place] = value
+    elif change == "template":
+        templates[row] = draw(st.sampled_from([value, templates[row][:place], [0] * place]))
+    elif change == "templates":
+        said["owners"][name] = draw(st.sampled_from([value, [], templates * 9, [templates[row]] * 2]))
+    elif change == "name":
+        said["owners"][draw(st.text(max_size=50))] = templates
+    elif change == "owners":
+        said["owners"] = draw(st.sampled_from([value, {str(number): templates for number in range(30)}]))
+    elif change == "network":
+        said["network"] = value
+    elif change == "all":
+        said = value
+    text = json.dumps(said).encode()
+    if change == "text":
+        text = draw(damaged([text]))
+    file = io.BytesIO(archive)
+    with zipfile.ZipFile(file, "a") as members:
+        members.writestr(member, text)
+    return file.getvalue()
+
+
+@st.composite
 def changed_png(draw, png: bytes) -> bytes:
     """A PNG with a chunk changed, left out or repeated, and its checksum put right."""
     chunks, at = [], 8

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from damaged_inputs import broken, changed_archive, changed_boxes, changed_png, damaged
+from damaged_inputs import broken, changed_archive, changed_boxes, changed_owners, changed_png, damaged
 from genuine_inputs import (
     Genuine,
     genuine_crop,
@@ -47,6 +47,21 @@ def read_model(path: Path) -> str:
         log_odds = network.log_odds(np.full((faces, network.input_size, network.input_size, 3), 90, np.uint8), 0.6)
         scores = probability(fuse(np.zeros(faces), log_odds, network.weight))
         assert scores.shape == (faces,) and (scores >= 0).all() and (scores <= 1).all(), scores
+    return "used"
+
+
+def read_owners(path: Path) -> str:
+    import livenessnet
+    from face_recognizer import NETWORK
+    from model_file import owners
+
+    try:
+        found = owners.read_owners(path, NETWORK)
+    except livenessnet.ModelError as error:
+        return one_line(error)
+    for name, templates in found.items():
+        assert name.isprintable() and templates.dtype == np.float32 and templates.shape[1:] == (owners.SIZE,)
+        assert 1 <= len(templates) <= owners.MOST_TEMPLATES and np.isfinite(templates @ templates.T).all()
     return "used"
 
 
@@ -165,6 +180,15 @@ def _model_inputs(folder: Path):
     return st.one_of(damaged(archives), *[changed_archive(archive) for archive in archives * 2])
 
 
+def _owners_inputs(folder: Path):
+    from face_recognizer import NETWORK
+    from model_file import owners
+
+    rows = 1 + np.random.default_rng(0).random((2, 6, owners.SIZE))
+    text = owners.written(dict(zip(("one", "two"), rows / np.linalg.norm(rows, axis=2, keepdims=True))), NETWORK)
+    return changed_owners(genuine_models(folder)[0], owners.OWNERS, text.encode())
+
+
 def _picture_inputs(folder: Path):
     crop = genuine_crop(folder)
     return st.one_of(broken(genuine_pictures(folder)), changed_png(crop), changed_png(crop))
@@ -209,6 +233,7 @@ class Target:
 
 TARGETS = {
     "model": Target(read_model, _model_inputs, ".model", 300),
+    "owners": Target(read_owners, _owners_inputs, ".model", 100),
     "hdf5": Target(read_hdf5, lambda folder: broken(genuine_hdf5(folder)), ".h5", 500, apart=True),
     "labels": Target(read_labels, lambda folder: pickles(genuine_encoders()), ".pickle", 100),
     "settings": Target(read_settings, _settings_inputs, ".toml", 100),
