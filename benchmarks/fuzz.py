@@ -1,6 +1,7 @@
 """Feeds damaged and made-up inputs to everything that reads what came from outside.
 
-    python benchmarks/fuzz.py [--inputs 3000] [--keep FOLDER] [model owners hdf5 labels settings weights witness picture video]
+    python benchmarks/fuzz.py [--inputs 3000] [--keep FOLDER]
+                              [model owners hdf5 labels settings weights witness picture video]
 
 Property-based: Hypothesis makes each input out of genuine ones, by changing bytes, numbers, records or parts of them
 (checksums put right, so that the change gets past them), or out of the pieces that the format is made of. Each is
