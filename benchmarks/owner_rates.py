@@ -29,17 +29,16 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from authentication.identity import THRESHOLD, Identity
-from authentication.recognition import BEST_OF_S, FEWEST_LOOKS, LOOKS_PER_S, Recognition
-from training.enrolment import Nobody, enrol
-
 import gather_examples
 from authentication.authenticator import find
+from authentication.identity import THRESHOLD, Identity
+from authentication.recognition import BEST_OF_S, FEWEST_LOOKS, LOOKS_PER_S, Recognition
 from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
 from capture import crops
 from capture.opening import open_source
 from face_detector import FaceDetector
 from face_recognizer import Recognizer, unfit
+from training.enrolment import Nobody, enrol
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "face_detector"
 DRAWS = 2000
