@@ -28,7 +28,7 @@ def faces(detector, live_frames, stranger, tmp_path_factory):
     """A folder with the folders man and woman, of one real person's crops each, and wall, of nobody's."""
     folder = tmp_path_factory.mktemp("faces")
     live_crops(folder / "man", "desk", live_frames[:60:8], detector)
-    live_crops(folder / "man", "sofa", live_frames[60::8], detector)
+    live_crops(folder / "man", "sofa", live_frames[60:82:3], detector)
     live_crops(folder / "woman", "portrait", portraits(stranger, 6), detector)
     fill(folder / "wall", "wall", 9)
     return folder
