@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,8 @@ from anti_spoofing import Witness, WitnessMissing  # noqa: E402
 from anti_spoofing.minifasnet import WEIGHTS as WITNESS_WEIGHTS  # noqa: E402
 from face_detector import FaceDetector  # noqa: E402
 from face_recognizer import Recognizer, RecognizerError  # noqa: E402
+from training import learning  # noqa: E402
+from training.fitting import CURVES  # noqa: E402
 from training.sample_video import make_sample  # noqa: E402
 
 WEIGHTS = ROOT / "face_detector"
@@ -85,8 +88,33 @@ def stranger() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def sample() -> SimpleNamespace:
+def made_once(tmp_path_factory):
+    """made_once(name, make): the folder of that name, which make(folder) fills: for one of the workers, the others wait
+    for it. Nobody may change what is in it."""
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared
+
+    def wait_or_make(name: str, make) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            until = time.monotonic() + 180
+            while not done.exists():
+                assert time.monotonic() < until, f"the worker that makes {name} does not come to an end"
+                time.sleep(0.1)
+        else:
+            make(folder)
+            done.touch()
+        return folder
+
+    return wait_or_make
+
+
+@pytest.fixture(scope="session")
+def sample(made_once) -> SimpleNamespace:
     """real and fake: paths of the sample videos, kept between runs as quickstart.py does."""
+    made_once("sample", lambda _: make_sample(ROOT / "sample" / "videos"))
     real, fake = make_sample(ROOT / "sample" / "videos")
     return SimpleNamespace(real=real, fake=fake)
 
@@ -102,24 +130,25 @@ def live_frames(sample) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def trained(sample, tmp_path_factory) -> SimpleNamespace:
+def trained(sample, made_once) -> SimpleNamespace:
     """dataset, model, le, plot: gathered from the sample videos and trained for a few epochs."""
-    folder = tmp_path_factory.mktemp("trained")
-    for label in ("real", "fake"):
-        video, crops = getattr(sample, label), folder / "dataset" / label
-        assert gather_examples.main(["-i", str(video), "-o", str(crops), "-d", str(WEIGHTS), "-s", "1"]) == 0
-    paths = {
-        name: folder / file
-        for name, file in (
-            ("dataset", "dataset"),
-            ("model", "liveness.model"),
-            ("le", "le.pickle"),
-            ("plot", "plot.png"),
-        )
-    }
-    options = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
-    assert train.main([*options, "--epochs", "12"]) == 0
-    return SimpleNamespace(**paths)
+    files = {"dataset": "dataset", "model": "liveness.model", "le": "le.pickle", "plot": "plot.png"}
+
+    def make(folder: Path) -> None:
+        for label in ("real", "fake"):
+            video, crops = getattr(sample, label), folder / "dataset" / label
+            assert gather_examples.main(["-i", str(video), "-o", str(crops), "-d", str(WEIGHTS), "-s", "2"]) == 0
+        options = [text for name, file in files.items() for text in (f"--{name}", str(folder / file))]
+        assert train.main([*options, "--detector", str(WEIGHTS), "--epochs", "16"]) == 0
+
+    folder = made_once("trained", make)
+    return SimpleNamespace(**{name: folder / file for name, file in files.items()})
+
+
+@pytest.fixture
+def unfitted(monkeypatch):
+    """A network that nobody fits is trained in no time."""
+    monkeypatch.setattr(learning, "fit", lambda *_, **__: {name: [0.5] for name in CURVES})
 
 
 @pytest.fixture

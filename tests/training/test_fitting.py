@@ -9,7 +9,7 @@ from dataset_parts import fill
 import livenessnet
 from face_detector import VIEW_SIDE
 from model_file.scores import DEFAULT_WEIGHT
-from training import fitting, learning
+from training import fitting
 from training.dataset import load
 from training.evaluation import cut_ends
 from training.learning import BOTH, INPUT_SIZE, OWN, WITNESS, Schedule, judge, learn
@@ -89,14 +89,8 @@ def test_what_the_network_is_shown_is_what_the_authenticator_shows_it(told_apart
 # --- What is made of a fitted network; here one that nobody fitted ---
 
 
-@pytest.fixture(autouse=True)
-def unfitted(request, monkeypatch):
-    if "examples" in request.fixturenames:
-        monkeypatch.setattr(learning, "fit", lambda *_, **options: {name: [0.5] for name in fitting.CURVES})
-
-
 @pytest.fixture
-def examples(tmp_path):
+def examples(unfitted, tmp_path):
     fill(tmp_path / "real", "desk", 24, witness=0.3)
     fill(tmp_path / "fake", "tablet", 24, shade=150, source="cafe", witness=-0.3)
     return load(tmp_path, 2.7, print)

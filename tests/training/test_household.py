@@ -142,7 +142,7 @@ def test_a_household_of_one_too_many_stops_the_training(recognizer, dataset, mod
     assert "21 owners" in capsys.readouterr().err
 
 
-def test_the_whole_training_keeps_a_household(recognizer, dataset, tmp_path, monkeypatch, capsys):
+def test_the_whole_training_keeps_a_household(unfitted, recognizer, dataset, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     model = packed(tmp_path / "liveness.model", b"a graph", DETAILS)
     os.chmod(model, 0o644)
