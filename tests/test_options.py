@@ -14,11 +14,9 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells and dev
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a disk that is always full")
 NOWHERE = [
     pytest.param(">/dev/full", marks=FULL),
-    pytest.param("2>/dev/full", marks=FULL),
     pytest.param(">/dev/full 2>&1", marks=FULL),
     ">&-",
     "2>&-",
-    ">&- 2>&-",
     "<&- >&- 2>&-",
     "| true",
 ]
@@ -75,7 +73,7 @@ def test_an_intruder_is_locked_out_whoever_hears_of_it(authenticator, sample, tm
 
 
 @posix
-@pytest.mark.parametrize("redirection", [NOWHERE[2], ">&- 2>&-", "| true"])
+@pytest.mark.parametrize("redirection", [NOWHERE[1], ">&- 2>&-", "| true"])
 @pytest.mark.parametrize("script", ["gather_examples.py", "train.py", "liveness_main.py"])
 def test_help_and_wrong_usage_of_every_script(script, redirection, tmp_path):
     assert shell([sys.executable, ROOT / script, "--help"], redirection, tmp_path) == 0

@@ -208,7 +208,7 @@ def test_the_status_of_the_tests_is_passed_on(project):
         "e.VENV_PYTHON = quickstart.VENV_PYTHON = pathlib.Path(sys.executable); e.VENV.mkdir()\n"
         "stamp = e.fingerprint(e.python_version(e.VENV_PYTHON), True)\n"
         "(e.VENV / 'quickstart-test.sha256').write_text(stamp)\n"
-        "sys.argv = ['quickstart.py', 'test', '-q']; sys.exit(quickstart.main())"
+        "sys.argv = ['quickstart.py', 'test', '-q', '-n', '0']; sys.exit(quickstart.main())"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
     assert result.returncode == 1, result.stderr

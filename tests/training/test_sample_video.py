@@ -20,12 +20,13 @@ def run_script(folder):
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sample") / "videos"
-    result = run_script(folder)
-    assert result.returncode == 0, result.stderr
-    assert "simulated" in result.stdout
-    return folder
+def sample(made_once):
+    def make(folder):
+        result = run_script(folder / "videos")
+        assert result.returncode == 0, result.stderr
+        assert "simulated" in result.stdout
+
+    return made_once("sample-made-anew", make) / "videos"
 
 
 def frames_of(video):
