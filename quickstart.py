@@ -19,6 +19,7 @@ if sys.version_info < (3, 11):  # noqa: UP036, the very message for those who ha
 
 import argparse
 import csv
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -253,7 +254,9 @@ def signs_for(encoding: str | None) -> tuple[str, str]:
 def pytest_command(arguments: list[str]) -> list:
     """pytest on all tests, or on the files that the arguments name."""
     names_files = any((ROOT / argument.split("::")[0]).exists() for argument in arguments)
-    return [VENV_PYTHON, "-m", "pytest", *([] if names_files else ["-n", "auto", "tests"]), *arguments]
+    # One worker more than there are processors: many tests wait for something.
+    workers = str((os.cpu_count() or 1) + 1)
+    return [VENV_PYTHON, "-m", "pytest", *([] if names_files else ["-n", workers, "tests"]), *arguments]
 
 
 def parse_arguments() -> argparse.Namespace:

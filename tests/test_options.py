@@ -89,13 +89,14 @@ def test_gathering_goes_on_whoever_hears_of_it(sample, tmp_path, redirection):
 
 
 @posix
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii:strict", "utf-8"])
-def test_a_name_beyond_the_encoding_is_spelt_out(authenticator, sample, tmp_path, encoding):
-    names = ["\u65e5\u672c.mp4", "\U0001f600.mp4", "a\nb.mp4"]
-    for name in names:
-        shutil.copyfile(sample.fake, tmp_path / name)
-        assert shell([*authenticator, "--source", name, "--once"], "", tmp_path, PYTHONIOENCODING=encoding) == 1
-    assert len(list((tmp_path / "incidents").glob("*/incident.json"))) == len(names)
+@pytest.mark.parametrize(
+    "encoding, name",
+    [("cp1252", "\u65e5\u672c.mp4"), ("ascii:strict", "\U0001f600.mp4"), ("utf-8", "a\nb.mp4"), ("cp1252", "a\nb.mp4")],
+)
+def test_a_name_beyond_the_encoding_is_spelt_out(authenticator, sample, tmp_path, encoding, name):
+    shutil.copyfile(sample.fake, tmp_path / name)
+    assert shell([*authenticator, "--source", name, "--once"], "", tmp_path, PYTHONIOENCODING=encoding) == 1
+    assert len(list((tmp_path / "incidents").glob("*/incident.json"))) == 1
 
 
 @posix

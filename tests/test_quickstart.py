@@ -18,6 +18,8 @@ SCRIPT = Path(quickstart.__file__)
 HEADER = "frame,time_s,x,y,w,h,confidence,p_real,verdict\n"
 ROW = "{},0.1,1,2,3,4,0.9,0.5,{}\n"
 
+WORKERS = str(os.cpu_count() + 1)
+
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
@@ -183,9 +185,9 @@ def test_an_unknown_task_is_refused():
 @pytest.mark.parametrize(
     "arguments, command",
     [
-        ([], ["-n", "auto", "tests"]),
-        (["-k", "gather"], ["-n", "auto", "tests", "-k", "gather"]),
-        (["-x", "--help"], ["-n", "auto", "tests", "-x", "--help"]),
+        ([], ["-n", WORKERS, "tests"]),
+        (["-k", "gather"], ["-n", WORKERS, "tests", "-k", "gather"]),
+        (["-x", "--help"], ["-n", WORKERS, "tests", "-x", "--help"]),
         (["tests/test_quickstart.py::test_ci", "-q"], ["tests/test_quickstart.py::test_ci", "-q"]),
     ],
 )
