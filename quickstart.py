@@ -254,9 +254,10 @@ def signs_for(encoding: str | None) -> tuple[str, str]:
 def pytest_command(arguments: list[str]) -> list:
     """pytest on all tests, or on the files that the arguments name."""
     names_files = any((ROOT / argument.split("::")[0]).exists() for argument in arguments)
-    # One worker more than there are processors: many tests wait for something.
-    workers = str((os.cpu_count() or 1) + 1)
-    return [VENV_PYTHON, "-m", "pytest", *([] if names_files else ["-n", workers, "tests"]), *arguments]
+    # One worker more than there are processors, since many tests wait for something; a file's tests stay together, and
+    # what they share is made once.
+    workers = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadfile"]
+    return [VENV_PYTHON, "-m", "pytest", *([] if names_files else [*workers, "tests"]), *arguments]
 
 
 def parse_arguments() -> argparse.Namespace:

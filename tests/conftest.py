@@ -21,6 +21,7 @@ import numpy as np  # noqa: E402
 from camera_parts import Server  # noqa: E402
 
 import gather_examples  # noqa: E402
+import livenessnet  # noqa: E402
 import train  # noqa: E402
 from anti_spoofing import Witness, WitnessMissing  # noqa: E402
 from anti_spoofing.minifasnet import WEIGHTS as WITNESS_WEIGHTS  # noqa: E402
@@ -31,6 +32,18 @@ from training.fitting import CURVES  # noqa: E402
 from training.sample_video import make_sample  # noqa: E402
 
 WEIGHTS = ROOT / "face_detector"
+
+
+class _Keras:
+    """Keras, imported by whoever uses it, and not by each worker to see what tests there are: it takes seconds."""
+
+    def __getattr__(self, name: str):
+        if name.startswith(("_", "pytest")):  # pytest looks whether it is a fixture
+            raise AttributeError(name)
+        return getattr(livenessnet.import_keras(), name)
+
+
+keras = _Keras()
 
 
 def pytest_configure(config):

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 from conftest import ROOT, WEIGHTS, assert_one_line
-from sklearn.preprocessing import LabelEncoder
 
 import alerts
 import livenessnet
@@ -190,6 +189,8 @@ def test_bad_input_is_told_in_one_line(run, watch, trained, sample, tmp_path):
     whole = trained.model.read_bytes()
     (tmp_path / "cut.model").write_bytes(whole[:50_000])
     (tmp_path / "empty.model").write_bytes(b"")
+    from sklearn.preprocessing import LabelEncoder
+
     (tmp_path / "cats.pickle").write_bytes(pickle.dumps(LabelEncoder().fit(["cat", "dog"])))
     (tmp_path / "text.mp4").write_text("hello")
     (tmp_path / "bad.toml").write_text("[email]\nport = 'x'\n")

@@ -18,7 +18,7 @@ SCRIPT = Path(quickstart.__file__)
 HEADER = "frame,time_s,x,y,w,h,confidence,p_real,verdict\n"
 ROW = "{},0.1,1,2,3,4,0.9,0.5,{}\n"
 
-WORKERS = str(os.cpu_count() + 1)
+WORKERS = ["-n", str(os.cpu_count() + 1), "--dist", "loadfile"]
 
 
 @pytest.fixture
@@ -185,9 +185,9 @@ def test_an_unknown_task_is_refused():
 @pytest.mark.parametrize(
     "arguments, command",
     [
-        ([], ["-n", WORKERS, "tests"]),
-        (["-k", "gather"], ["-n", WORKERS, "tests", "-k", "gather"]),
-        (["-x", "--help"], ["-n", WORKERS, "tests", "-x", "--help"]),
+        ([], [*WORKERS, "tests"]),
+        (["-k", "gather"], [*WORKERS, "tests", "-k", "gather"]),
+        (["-x", "--help"], [*WORKERS, "tests", "-x", "--help"]),
         (["tests/test_quickstart.py::test_ci", "-q"], ["tests/test_quickstart.py::test_ci", "-q"]),
     ],
 )

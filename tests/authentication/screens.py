@@ -3,6 +3,7 @@
 import os
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -49,9 +50,14 @@ class Screen:
         return pixels.reshape(height, line // 4, 4)[:, :width, :3]
 
     def window(self) -> np.ndarray:
-        """What is inside the authenticator's window; its size does not change any more."""
+        """What is inside the authenticator's window, once its size does not change any more: at first Qt makes a small
+        one."""
         search = ["search", "--sync", "--name", TITLE]
-        place = self._ask(*search, "getwindowgeometry", "--shell")
+        place, until = {}, time.monotonic() + 20
+        while (now := self._ask(*search, "getwindowgeometry", "--shell")) != place or now["HEIGHT"] < 200:
+            assert time.monotonic() < until, f"the window stays as it is made: {now}"
+            place = now
+            time.sleep(0.1)
         # xdotool counts the title bar twice in a window's own place.
         corner = self._ask(*search, "mousemove", "--window", "%1", "0", "0", "getmouselocation", "--shell")
         return self.picture()[corner["Y"] : corner["Y"] + place["HEIGHT"], corner["X"] : corner["X"] + place["WIDTH"]]

@@ -7,7 +7,6 @@ import zipfile
 
 import genuine_inputs
 import numpy as np
-from sklearn.preprocessing import LabelEncoder
 
 
 def used(network, rng):
@@ -66,7 +65,9 @@ def packed(path, graph: bytes, details: bytes, kind: int = zipfile.ZIP_STORED, a
     return path
 
 
-def encoder(*labels, dtype=None) -> LabelEncoder:
+def encoder(*labels, dtype=None):
+    from sklearn.preprocessing import LabelEncoder  # seconds, for those who need it
+
     fitted = LabelEncoder().fit(["fake", "real"])
     fitted.classes_ = np.array(labels or ["fake", "real"], dtype=dtype)
     return fitted

@@ -5,6 +5,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
+from conftest import keras
 from graph_parts import DROP, patched
 
 import livenessnet
@@ -14,8 +15,6 @@ from model_file import saving
 from model_file.archive import MEMBER_LIMIT
 from model_file.scores import DEFAULT_WEIGHT, probability
 from training.learning import INPUT_SIZE
-
-keras = livenessnet.import_keras()
 
 
 @pytest.fixture(scope="module")

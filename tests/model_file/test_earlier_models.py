@@ -4,13 +4,13 @@ import zipfile
 
 import numpy as np
 import pytest
+from conftest import keras
 from earlier_graphs import FIRST, SECOND, THIRD, average, write
 from graph_parts import used
 
 import livenessnet
 from model_file.scores import DEFAULT_WEIGHT, logit, probability
 
-keras = livenessnet.import_keras()
 CALIBRATION = {"scale": 1.25, "reach": [0.5, 0.8, 1.35], "offset": [-0.6, 0.1, 0.3]}
 
 

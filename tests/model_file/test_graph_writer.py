@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from conftest import keras
 from earlier_graphs import average
 from graph_parts import used
 
@@ -10,8 +11,6 @@ import livenessnet
 from livenessnet import LivenessNet
 from model_file import graph_check, graph_writer
 from model_file.saving import TOLERANCE
-
-keras = livenessnet.import_keras()
 
 
 @pytest.mark.parametrize("side", [32, 48, 33])
@@ -32,18 +31,18 @@ def test_opencv_makes_of_the_graph_what_keras_makes_of_the_network(side):
 
 
 @pytest.mark.parametrize(
-    "layer",
+    "kind, options",
     [
-        keras.layers.Conv2D(4, 3, padding="valid"),
-        keras.layers.Conv2D(4, 5, padding="same"),
-        keras.layers.Conv2D(4, 3, padding="same", strides=2),
-        keras.layers.MaxPooling2D(3),
-        keras.layers.AveragePooling2D(2),
-        keras.layers.Activation("tanh"),
+        ("Conv2D", {"filters": 4, "kernel_size": 3, "padding": "valid"}),
+        ("Conv2D", {"filters": 4, "kernel_size": 5, "padding": "same"}),
+        ("Conv2D", {"filters": 4, "kernel_size": 3, "padding": "same", "strides": 2}),
+        ("MaxPooling2D", {"pool_size": 3}),
+        ("AveragePooling2D", {"pool_size": 2}),
+        ("Activation", {"activation": "tanh"}),
     ],
-    ids=lambda layer: layer.name,
 )
-def test_a_network_of_other_layers_is_refused_in_one_line(layer, tmp_path):
+def test_a_network_of_other_layers_is_refused_in_one_line(kind, options, tmp_path):
+    layer = getattr(keras.layers, kind)(**options)
     model = keras.Sequential(
         [keras.Input((32, 32, 3)), layer, keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")]
     )

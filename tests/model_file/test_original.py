@@ -8,15 +8,13 @@ import sys
 import genuine_inputs
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, keras
 from graph_parts import encoder
 
 import livenessnet
 from livenessnet import ModelError
 from model_file import original as hdf5
 from model_file.scores import DEFAULT_WEIGHT, probability
-
-keras = livenessnet.import_keras()
 
 
 @pytest.fixture

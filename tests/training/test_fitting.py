@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import keras
 from dataset_parts import fill
 
 import livenessnet
@@ -13,8 +14,6 @@ from training import fitting
 from training.dataset import load
 from training.evaluation import cut_ends
 from training.learning import BOTH, INPUT_SIZE, OWN, WITNESS, Schedule, judge, learn
-
-keras = livenessnet.import_keras()
 
 
 @pytest.fixture(scope="module")
