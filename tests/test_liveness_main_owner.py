@@ -42,6 +42,20 @@ def test_the_owner_is_authorized_and_a_live_stranger_is_not(watch, models, sampl
     assert json.loads(record.read_text())["reason"] == "a live stranger"
 
 
+def test_a_stranger_does_not_keep_the_workstation_open(watch, models, live_frames, write_video):
+    video = write_video([*live_frames, *live_frames[::-1]])
+    done = watch(video, "--owner", "--away", "5", "--model", models / "other.model")
+    assert "owner out of sight after 5.0" in done.stdout and "rehearsal, nothing locked" in done.stdout
+    assert "unauthorized (a live stranger) after " in done.stdout
+    done = watch(video, "--owner", "--away", "5", "--model", models / "him.model")
+    assert "out of sight" not in done.stdout and "authorized after " in done.stdout
+
+
+def test_the_gate_says_that_it_was_a_stranger(watch, models, sample):
+    done = watch(sample.real, "--owner", "--once", "--model", models / "other.model")
+    assert done.returncode == 1 and ": unauthorized (a live stranger) after " in done.stdout
+
+
 def test_a_replay_of_the_owner_is_one(watch, models, sample):
     done = watch(sample.fake, "--owner", "--once", "--json", "--model", models / "him.model")
     assert done.returncode == 1 and json.loads(done.stdout)["reason"] == "scored as a photo or replay"
