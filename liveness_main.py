@@ -2,6 +2,7 @@
 
     python liveness_main.py --model liveness.model --le le.pickle --detector face_detector
     python liveness_main.py --model liveness.model --le le.pickle --source videos/fake.mp4      # a rehearsal
+    python liveness_main.py --model liveness.model --le le.pickle --owner --away 15             # nobody but the owner
     python liveness_main.py --model liveness.model --le le.pickle --once --timeout 10           # a gate
     python liveness_main.py --model liveness.model --le le.pickle --once --challenge 2          # a stricter one
 
@@ -331,10 +332,12 @@ def add_verdict_options(parser: Parser) -> None:
         type=between(STRICTEST, LOOSEST),
         default=0.001,
         metavar="RATE",
-        help="how often a replay may be taken for a live face, likewise (0.001)",
+        help="how often a replay may be taken for a live face, or a stranger for an owner, likewise (0.001)",
     )
     parser.add_argument("--owner", action="store_true", help="authorize only an owner whom train.py has enrolled")
-    parser.add_argument("--owner-threshold", type=positive, metavar="SCORE", help="how alike, 0.2 to 0.8 (0.5)")
+    parser.add_argument(
+        "--owner-threshold", type=positive, metavar="SCORE", help="with --owner: how alike, 0.2 to 0.8 (0.5)"
+    )
 
 
 def check_together(parser: Parser, args: argparse.Namespace) -> None:

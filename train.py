@@ -189,7 +189,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "report on it (needs two or more per class; as many trainings more)",
     )
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
-    parser.add_argument("--detector", type=Path, default=Path("face_detector"), help="folder of its weights")
+    parser.add_argument(
+        "--detector", type=Path, default=Path("face_detector"), help="folder of its weights (face_detector)"
+    )
     parser.add_argument(
         "--owner-from",
         nargs="+",
