@@ -31,14 +31,15 @@ os.environ.setdefault("OPENCV_VIDEOIO_MSMF_ENABLE_HW_TRANSFORMS", "0")
 import cv2
 import numpy as np
 
-from anti_spoofing import Witness, WitnessError, WitnessMissing
+from anti_spoofing import Witness, WitnessMissing
 from capture import crops
 from capture.address import shown
 from capture.ahead import spread
 from capture.opening import open_source
 from capture.source import SourceError
-from face_detector import CROP_MARGIN, UPRIGHT, DetectorError, FaceDetector, cut, sharpness, turn_of
+from face_detector import CROP_MARGIN, UPRIGHT, FaceDetector, cut, sharpness, turn_of
 from options import Parser, at_least_one, fail, make_words_safe, positive, share
+from storage.user_error import UserError
 
 # Frames are worked on by a thread for each processor, up to so many: then the decoder is the slowest.
 MOST_WORKERS = 8
@@ -80,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
             # A folder holds few frames that were chosen already, such as the ten of an incident.
             skip = args.skip or (1 if source.stills else 16)
             counts = gather(source, lookers, args.output, skip, args.seconds)
-    except (SourceError, DetectorError, WitnessError) as error:
+    except UserError as error:
         return fail(str(error))
     except OSError as error:
         return fail(f"{args.output}: cannot be written ({error.strerror}); choose another --output")

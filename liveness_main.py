@@ -25,6 +25,7 @@ from authentication.lockout import LockoutError
 from authentication.opening import Opening, SourceOptions
 from authentication.verdict import LOOSEST, STRICTEST, Verdict
 from options import Parser, at_least_one, between, fail, make_words_safe, positive, share
+from storage.user_error import UserError
 
 # The rest is imported as the start needs it: what takes long in OpenCV is begun first, in threads (see Opening), and
 # Python reads the other modules meanwhile.
@@ -44,7 +45,7 @@ GREETING = "Welcome. Please look at the camera."
 LAST_WORDS_S = 1.0
 
 
-class OptionsError(Exception):
+class OptionsError(UserError):
     """Options that do not go together; the message is one line that says what to do."""
 
 
@@ -93,33 +94,9 @@ def run(args: argparse.Namespace, stop: Stop) -> int:
                     settings, voice=not args.no_voice, lock=not args.no_lock, email=not args.no_email
                 )
             return authenticate(args, settings, opening, gate, stop, stack)
-        except user_errors() as error:
+        except UserError as error:
             logging.getLogger(LOGGER).error("%s", error)
             return fail(str(error))
-
-
-def user_errors() -> tuple[type[Exception], ...]:
-    """Those whose messages say what to do. Asked only once something is raised: most runs draw nothing."""
-    from alerts import SettingsError
-    from anti_spoofing import WitnessError
-    from authentication.recorder import RecordingError
-    from authentication.window import WindowError
-    from capture.source import SourceError
-    from face_detector import DetectorError
-    from face_recognizer import RecognizerError
-    from livenessnet import ModelError
-
-    return (
-        SettingsError,
-        DetectorError,
-        RecordingError,
-        WindowError,
-        OptionsError,
-        SourceError,
-        ModelError,
-        WitnessError,
-        RecognizerError,
-    )
 
 
 def authenticate(

@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 
 import livenessnet
-from face_detector import CROP_MARGIN, DetectorError
-from face_recognizer import NETWORK, RecognizerError
+from face_detector import CROP_MARGIN
+from face_recognizer import NETWORK
 from options import Parser, at_least_one, fail, make_words_safe, positive
 from storage.names import is_same, may_be_same
+from storage.user_error import UserError
 from training import evaluation, household
 from training.dataset import DataError, Examples, load, warnings_about
 from training.evaluation import Rate
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         folds = held_out_folds(examples) if args.cross_validate else []
         enrolled = household.of_training(examples, args.owner_from, args.detector, print)
         household.check({**earlier, **enrolled})
-    except (DataError, livenessnet.ModelError) as error:
+    except UserError as error:
         return fail(str(error))
     if kept := earlier.keys() - enrolled.keys():
         print(f"kept from the model before: {', '.join(sorted(kept))}")
@@ -108,7 +109,7 @@ def change_owners(args: argparse.Namespace) -> int:
             print(household.add(args.model, name, [Path(folder) for folder in folders], args.detector))
         else:
             print(household.remove(args.model, args.remove_owner))
-    except (DataError, DetectorError, RecognizerError, livenessnet.ModelError) as error:
+    except UserError as error:
         return fail(str(error))
     except OSError as error:
         return fail(f"{args.model}: cannot be written ({error.strerror})")

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, field
 
+from storage.user_error import UserError
+
 IMPLICIT_TLS_PORT = 465  # RFC 8314
 # Where the mail password is: the environment goes before the system keyring. Never in the file.
 PASSWORD_VARIABLE = "LIVENESS_SMTP_PASSWORD"
 KEYRING_SERVICE = "liveness-authentication"
 
 
-class SettingsError(Exception):
+class SettingsError(UserError):
     """alerts.toml is not right; the message is one line that says where and what to do."""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from storage import downloads
 from storage.beside import write
 from storage.cache import cache_folder
+from storage.user_error import UserError
 
 WEIGHTS = "2.7_80x80_MiniFASNetV2.pth"
 WEIGHTS_SHA256 = "a5eb02e1843f19b5386b953cc4c9f011c3f985d0ee2bb9819eea9a142099bec0"
@@ -35,7 +36,7 @@ class WitnessMissing(Exception):
     """The weights are not here and cannot be had; the message is one line that says what to do."""
 
 
-class WitnessError(Exception):
+class WitnessError(UserError):
     """The weights are altered, or cannot be read; the message is one line that says what to do."""
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from storage.beside import write
 from storage.cache import state_folder
+from storage.user_error import UserError
 
 # So many refusals within so many seconds close the gate for so long after the last of them.
 REFUSALS, WITHIN_S, LASTS_S = 5, 60.0, 300.0
@@ -26,7 +27,7 @@ LONGEST_FILE = 4096  # bytes; what is longer was not written here
 NO_BOOT_ID = "-"
 
 
-class LockoutError(Exception):
+class LockoutError(UserError):
     """What is kept may be somebody else's; the message is one line that says what to do."""
 
 

@@ -23,6 +23,7 @@ import numpy as np
 from authentication.drawing import darkened, draw
 from authentication.view import View
 from storage.beside import Beside
+from storage.user_error import UserError
 
 log = logging.getLogger("liveness.authentication")
 
@@ -41,7 +42,7 @@ LONGEST_STILL_S = 10.0
 LEAST_ROOM, LOOK_FOR_ROOM = 1 << 20, 50
 
 
-class RecordingError(Exception):
+class RecordingError(UserError):
     """The annotated video or the scores cannot be written; one line that says what to do."""
 
 

@@ -14,12 +14,14 @@ from pathlib import Path
 
 import cv2
 
+from storage.user_error import UserError
+
 # An X server may be at the other end of a connection that is broken.
 ANSWER_S = 5.0
 NO_WINDOW = "or add --no-display"
 
 
-class WindowError(Exception):
+class WindowError(UserError):
     """There can be no window; the message is one line that says what to do."""
 
 

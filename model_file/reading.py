@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from storage.user_error import UserError
+
 # How a model of the original begins.
 HDF5 = b"\x89HDF"
 
 
-class ModelError(Exception):
+class ModelError(UserError):
     """A model or its labels cannot be used; the message is one line that says what to do."""
 
 

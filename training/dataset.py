@@ -18,6 +18,7 @@ from capture.pictures import IMAGE_SUFFIXES
 from capture.source import USUAL_FPS
 from face_detector import VIEW_SIDE, reach_within
 from model_file.encoder import LABELS
+from storage.user_error import UserError
 from training.simulated_replay import simulate
 
 # What the recordings are called that are made of live ones; no file can be.
@@ -33,7 +34,7 @@ RECORDING_WEIGHT = 0.75
 NO_CROPS = {"README.md", "Thumbs.db", "desktop.ini"}
 
 
-class DataError(Exception):
+class DataError(UserError):
     """The data set cannot be trained on; the message is one line that says what to do."""
 
 
