@@ -176,7 +176,7 @@ def authenticator_of(args: argparse.Namespace, network, opening: Opening, source
         from authentication.identity import identity_of
 
         verdict = Verdict(args.false_pass, args.false_lock)
-        identity = identity_of(args.model, opening.recognizer(), source.stills, verdict, args.owner_threshold)
+        identity = identity_of(args.model, opening.recognizer, source.stills, verdict, args.owner_threshold)
     return Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge, identity)
 
 

@@ -13,6 +13,8 @@ from collections import OrderedDict
 
 import numpy as np
 
+from storage import pickles
+
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 # All that such pickles are written with; of what went before they refer to names alone. MiniFASNetV2's fills 3,332
@@ -48,19 +50,7 @@ def read(data: bytes) -> dict[str, np.ndarray]:
         return {name: tensor.of(storages[tensor.storage.key]) for name, tensor in tensors.items()}
     except PyTorchFileError:
         raise
-    # A damaged pickle can fail in any of these ways, by the byte.
-    except (
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        ImportError,
-        LookupError,
-        MemoryError,
-        RecursionError,
-        TypeError,
-        ValueError,
-        pickle.UnpicklingError,
-    ) as error:
+    except pickles.DAMAGED as error:
         raise PyTorchFileError(f"damaged ({type(error).__name__})") from None
 
 

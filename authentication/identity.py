@@ -7,6 +7,7 @@ The time that clear evidence takes, what a glitch may do, what the bounds are wo
 (see there); only what one look says differs.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +65,11 @@ class Identity:
 
 
 def identity_of(
-    model: Path, recognizer: Recognizer, stills: bool, verdict: Verdict, threshold: float | None
+    model: Path, recognizer: Callable[[], Recognizer], stills: bool, verdict: Verdict, threshold: float | None
 ) -> Identity:
-    """For the owners whom the model knows. stills: see Looks. threshold: None for the usual one. Raises ModelError."""
+    """For the owners whom the model knows. recognizer: gives it once it is read, and is asked last, since that takes
+    longest. stills: see Looks. threshold: None for the usual one. Raises ModelError, and what recognizer raises."""
     owners = read_owners(model, NETWORK)
     if not owners:
         raise ModelError(f"{model}: knows no owner; enrol one: train.py --add-owner NAME CROPS... --model {model}")
-    return Identity(Recognition(recognizer, [*owners.values()], stills), verdict, threshold or THRESHOLD)
+    return Identity(Recognition(recognizer(), [*owners.values()], stills), verdict, threshold or THRESHOLD)

@@ -77,7 +77,7 @@ def ours_loop(video: str, model: str, encoder: str, owner: str = "") -> dict:
             frames += source.length or len(decoded(Path(video)))
             began, cpu_began = time.perf_counter(), time.process_time()
             found = look_for_faces(source, detector)
-            identity = identity_of(Path(model), recognizer, False, Verdict(), None) if owner else None
+            identity = identity_of(Path(model), lambda: recognizer, False, Verdict(), None) if owner else None
             authenticator = Authenticator(Scorer(network, witness), Verdict(), None, identity)
             watch(source, found, authenticator, guard, None, None, Ending(), NeverStop)
             wall_s += time.perf_counter() - began

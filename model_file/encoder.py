@@ -8,6 +8,7 @@ import pickle
 from pathlib import Path
 
 from model_file.reading import ModelError, read
+from storage import pickles
 from storage.beside import write
 
 LABELS = ["fake", "real"]
@@ -35,19 +36,7 @@ def read_labels(path: str | Path) -> list[str]:
         labels = _EncoderUnpickler(io.BytesIO(data)).load().labels()
     except _Refused as error:
         raise ModelError(f"{path}: not the label encoder that train.py writes (it asks for {error})") from None
-    # A damaged pickle can fail in any of these ways, by the byte.
-    except (
-        ArithmeticError,
-        AttributeError,
-        EOFError,
-        ImportError,
-        LookupError,
-        MemoryError,
-        RecursionError,
-        TypeError,
-        ValueError,
-        pickle.UnpicklingError,
-    ):
+    except pickles.DAMAGED:
         raise ModelError(f"{path}: damaged; it is no label encoder that train.py writes") from None
     if sorted(labels) != LABELS:
         raise ModelError(f"{path}: labels {labels[:4]!r:.80}; the authenticator needs exactly 'fake' and 'real'")

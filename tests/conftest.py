@@ -158,6 +158,11 @@ def trained(sample, made_once) -> SimpleNamespace:
     return SimpleNamespace(**{name: folder / file for name, file in files.items()})
 
 
+def with_model(trained) -> list:
+    """The options of liveness_main.py that name the trained model, its labels and the detector."""
+    return ["-m", trained.model, "-l", trained.le, "-d", WEIGHTS]
+
+
 @pytest.fixture
 def unfitted(monkeypatch):
     """A network that nobody fits is trained in no time."""
@@ -228,12 +233,7 @@ def watch(run, trained):
     def start(source, *options, **kwargs):
         return run(
             "liveness_main.py",
-            "--model",
-            trained.model,
-            "--le",
-            trained.le,
-            "--detector",
-            WEIGHTS,
+            *with_model(trained),
             "--source",
             source,
             "--no-display",

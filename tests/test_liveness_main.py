@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, WEIGHTS, assert_one_line
+from conftest import ROOT, WEIGHTS, assert_one_line, with_model
 
 import alerts
 import livenessnet
@@ -216,12 +216,7 @@ def test_without_a_screen_the_window_is_refused_in_one_line(run, trained, sample
     env = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     done = run(
         "liveness_main.py",
-        "-m",
-        trained.model,
-        "-l",
-        trained.le,
-        "-d",
-        WEIGHTS,
+        *with_model(trained),
         "--source",
         sample.real,
         "--no-voice",

@@ -7,7 +7,7 @@ import sys
 
 import cv2
 import pytest
-from conftest import ROOT, WEIGHTS, assert_one_line
+from conftest import ROOT, WEIGHTS, assert_one_line, with_model
 
 
 def test_output_and_scores_never_replace_what_is_read(watch, sample, trained, tmp_path):
@@ -85,12 +85,7 @@ def test_a_full_disk_is_told_and_the_guard_stays_up(trained, sample, tmp_path):
         [
             sys.executable,
             ROOT / "liveness_main.py",
-            "-m",
-            trained.model,
-            "-l",
-            trained.le,
-            "-d",
-            WEIGHTS,
+            *with_model(trained),
             "--source",
             sample.fake,
             "--arm",

@@ -10,7 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, WEIGHTS, assert_one_line, born_with, without_the_missing
+from conftest import ROOT, WEIGHTS, assert_one_line, born_with, with_model, without_the_missing
 
 from authentication import opening
 from capture import opening as capture_opening
@@ -28,12 +28,7 @@ def long_run(trained, live_frames, write_video, tmp_path):
                 [
                     sys.executable,
                     ROOT / "liveness_main.py",
-                    "-m",
-                    trained.model,
-                    "-l",
-                    trained.le,
-                    "-d",
-                    WEIGHTS,
+                    *with_model(trained),
                     "--source",
                     video,
                     "--no-display",

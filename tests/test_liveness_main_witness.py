@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, WEIGHTS, assert_one_line, without_the_missing
+from conftest import ROOT, assert_one_line, with_model, without_the_missing
 from pytorch_parts import file_of, small_network
 
 from anti_spoofing.minifasnet import WEIGHTS as FILE
@@ -41,12 +41,7 @@ def start(trained, sample, tmp_path):
                 CODE,
                 folder,
                 sha256,
-                "-m",
-                trained.model,
-                "-l",
-                trained.le,
-                "-d",
-                WEIGHTS,
+                *with_model(trained),
                 "--source",
                 source or sample.real,
                 "--no-display",

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, WEIGHTS
+from conftest import ROOT, WEIGHTS, with_model
 
 import options
 
@@ -38,12 +38,7 @@ def authenticator(trained):
     return [
         sys.executable,
         ROOT / "liveness_main.py",
-        "-m",
-        trained.model,
-        "-l",
-        trained.le,
-        "-d",
-        WEIGHTS,
+        *with_model(trained),
         "--no-display",
         "--no-voice",
     ]

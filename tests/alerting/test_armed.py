@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from alerts_parts import LoginManager, missing_for_lock, web_server
-from conftest import WEIGHTS
+from conftest import with_model
 from mail_parts import PASSWORD, MailServer, mail_settings, make_certificate
 
 pytestmark = [
@@ -54,12 +54,7 @@ def test_an_armed_replay_locks_the_session_and_mails_the_owner(desk, run, traine
     )
     done = run(
         "liveness_main.py",
-        "--model",
-        trained.model,
-        "--le",
-        trained.le,
-        "--detector",
-        WEIGHTS,
+        *with_model(trained),
         "--source",
         sample.fake,
         "--no-display",
@@ -96,12 +91,7 @@ def test_the_same_replay_unarmed_does_nothing_of_it(desk, run, trained, sample, 
     server, login, env = desk
     done = run(
         "liveness_main.py",
-        "--model",
-        trained.model,
-        "--le",
-        trained.le,
-        "--detector",
-        WEIGHTS,
+        *with_model(trained),
         "--source",
         sample.fake,
         "--no-display",

@@ -166,13 +166,13 @@ def test_the_owners_of_the_model_are_asked_for(trained, tmp_path):
     model.write_bytes(trained.model.read_bytes())
     write_owners(model, {}, NETWORK)
     with pytest.raises(ModelError, match="knows no owner.*--add-owner"):
-        identity_of(model, None, False, Verdict(), None)
+        identity_of(model, lambda: pytest.fail("waited for the network"), False, Verdict(), None)
     rng = np.random.default_rng(0)
     one, two = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in 1 + rng.random((2, 6, 128)))
     write_owners(model, {"one": one, "two": two}, NETWORK)
-    who = identity_of(model, None, False, Verdict(), 0.55)
+    who = identity_of(model, lambda: None, False, Verdict(), 0.55)
     assert who._recognition._templates.shape == (12, 128) and who._threshold == 0.55
-    assert identity_of(model, None, False, Verdict(), None)._threshold == THRESHOLD
+    assert identity_of(model, lambda: None, False, Verdict(), None)._threshold == THRESHOLD
 
 
 def test_a_score_that_is_no_number_makes_nobody_an_owner(desk):

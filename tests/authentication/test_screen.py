@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, WEIGHTS, assert_one_line
+from conftest import ROOT, assert_one_line, with_model
 from screens import Screen
 
 from authentication import window
@@ -33,12 +33,7 @@ def start(trained, tmp_path):
                 [
                     sys.executable,
                     ROOT / "liveness_main.py",
-                    "-m",
-                    trained.model,
-                    "-l",
-                    trained.le,
-                    "-d",
-                    WEIGHTS,
+                    *with_model(trained),
                     "--source",
                     source,
                     "--no-voice",

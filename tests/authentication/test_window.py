@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, WEIGHTS
+from conftest import ROOT, with_model
 from screens import Screen
 
 from authentication import drawing, shapes
@@ -32,12 +32,7 @@ def window(screen, trained, sample, live_frames, write_video, tmp_path):
         [
             sys.executable,
             ROOT / "liveness_main.py",
-            "-m",
-            trained.model,
-            "-l",
-            trained.le,
-            "-d",
-            WEIGHTS,
+            *with_model(trained),
             "--source",
             video,
             "--no-voice",

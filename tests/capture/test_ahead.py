@@ -9,7 +9,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from conftest import WEIGHTS
+from conftest import WEIGHTS, with_model
 
 import gather_examples
 import livenessnet
@@ -140,12 +140,7 @@ def test_the_frame_loop_gives_what_one_frame_after_the_other_gives(run, sample, 
     for video in (sample.real, sample.fake):
         done = run(
             "liveness_main.py",
-            "--model",
-            trained.model,
-            "--le",
-            trained.le,
-            "--detector",
-            WEIGHTS,
+            *with_model(trained),
             "--source",
             video,
             "--scores",
@@ -220,12 +215,7 @@ def test_the_bare_script_looks_at_as_many_frames_as_a_first_verdict_takes(run, s
     assert bare.returncode == 0, bare.stderr
     done = run(
         "liveness_main.py",
-        "-m",
-        trained.model,
-        "-l",
-        trained.le,
-        "-d",
-        WEIGHTS,
+        *with_model(trained),
         "--source",
         sample.real,
         "--once",
