@@ -26,8 +26,9 @@ class WindowError(UserError):
 
 
 @contextlib.contextmanager
-def qt_platform() -> Iterator[None]:
-    """Within the block Qt finds the screen that is there. Raises WindowError where there is none.
+def qt_platform() -> Iterator[str]:
+    """Within the block Qt finds the screen that is there, by the platform that is its value: "xcb" is X, "" another
+    toolkit's affair. Raises WindowError where there is none.
 
     OpenCV's wheel knows X servers alone, and a desktop on Wayland may ask Qt for what the wheel has not.
     """
@@ -36,7 +37,7 @@ def qt_platform() -> Iterator[None]:
         raise WindowError("no screen to open a window on; add --no-display")
     plugins = _plugins()
     if _wanted() in plugins.keys() - {"xcb"}:
-        yield  # somebody's own choice, such as a screen in memory
+        yield _wanted()  # somebody's own choice, such as a screen in memory
         return
     problem = _x_problem(plugins.get("xcb")) if display else ""
     if problem is None:
@@ -54,7 +55,7 @@ def qt_platform() -> Iterator[None]:
     if plugins:
         os.environ["QT_QPA_PLATFORM"] = platform
     try:
-        yield
+        yield platform if plugins else ""
     finally:  # it is not meant for the programs that are started later
         os.environ.pop("QT_QPA_PLATFORM", None)
         if before is not None:

@@ -60,12 +60,24 @@ def pytest_runtest_makereport():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def witness() -> Witness | None:
-    """The anti-spoofing network, fetched once; None where it cannot be had, and then no start tries for long."""
+def all_weights(made_once) -> None:
+    """All networks' weights are fetched before the first test, so that no script it runs says that it fetches them."""
+
+    def fetch(_: Path) -> None:
+        FaceDetector(WEIGHTS)
+        for network, missing in ((Recognizer, RecognizerError), (Witness, WitnessMissing)):
+            with contextlib.suppress(missing):
+                network()
+
+    made_once("weights", fetch)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def witness(all_weights) -> Witness | None:
+    """The anti-spoofing network; None where it cannot be had, and then no start tries for long."""
     try:
         return Witness()
     except WitnessMissing:
-        FaceDetector(WEIGHTS)  # which may be had, and is from now on
         os.environ["HTTPS_PROXY"] = "http://127.0.0.1:9"
         return None
 

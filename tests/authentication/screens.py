@@ -1,6 +1,8 @@
 """Virtual screens, for real windows."""
 
+import contextlib
 import os
+import signal
 import struct
 import subprocess
 import time
@@ -52,19 +54,23 @@ class Screen:
     def window(self) -> np.ndarray:
         """What is inside the authenticator's window, once its size does not change any more: at first Qt makes a small
         one."""
-        search = ["search", "--sync", "--name", TITLE]
         place, until = {}, time.monotonic() + 20
-        while (now := self._ask(*search, "getwindowgeometry", "--shell")) != place or now["HEIGHT"] < 200:
+        while (now := self._ask("getwindowgeometry", "--shell")) != place or now.get("HEIGHT", 0) < 200:
             assert time.monotonic() < until, f"the window stays as it is made: {now}"
             place = now
             time.sleep(0.1)
         # xdotool counts the title bar twice in a window's own place.
-        corner = self._ask(*search, "mousemove", "--window", "%1", "0", "0", "getmouselocation", "--shell")
+        corner = self._ask("mousemove", "--window", "%1", "0", "0", "getmouselocation", "--shell")
         return self.picture()[corner["Y"] : corner["Y"] + place["HEIGHT"], corner["X"] : corner["X"] + place["WIDTH"]]
 
     def _ask(self, *command: str) -> dict[str, int]:
+        """What xdotool answers about the window; nothing if that has just been closed and opened again."""
         answer = subprocess.run(
-            ["xdotool", *command], env=self.env, check=True, timeout=20, stdout=subprocess.PIPE, text=True
+            ["xdotool", "search", "--sync", "--name", TITLE, *command],
+            env=self.env,
+            timeout=20,
+            capture_output=True,
+            text=True,
         )
         return {name: int(value) for name, value in (line.split("=") for line in answer.stdout.split())}
 
@@ -72,6 +78,15 @@ class Screen:
         """Focus the authenticator's window, then run xdotool."""
         for step in (["search", "--sync", "--name", TITLE, "windowfocus"], command):
             subprocess.run(["xdotool", *step], env=self.env, check=True, timeout=20, stdout=subprocess.DEVNULL)
+
+    @contextlib.contextmanager
+    def nobody_manages(self):
+        """Within the block no window comes up."""
+        self._manager.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._manager.send_signal(signal.SIGCONT)
 
     @property
     def server(self) -> int:
