@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from authentication.recognition import FEWEST_LOOKS, Likeness, Recognition
+from authentication.recognition import FEWEST_LOOKS, NOTHING, Likeness, Recognition
 from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
 from face_recognizer import NETWORK, Recognizer
 from model_file.owners import read_owners
@@ -40,7 +40,8 @@ class Identity:
     def update(self, time_s: float, frame: np.ndarray | None, faces: np.ndarray) -> str:
         """Take in a frame and return the state; see Recognition.likeness."""
         likeness = self._recognition.likeness(time_s, frame, faces, self._calm)
-        p_owner = float(probability(self._log_odds(likeness))) if len(faces) else None
+        # A face that was never seen clearly is nobody's: whoever takes the owner's place does not inherit his name.
+        p_owner = float(probability(self._log_odds(likeness))) if likeness is not NOTHING else None
         before, self.state = self.state, self._verdict.update(time_s, p_owner)
         self.visit += before == UNAUTHORIZED != self.state
         if len(faces):

@@ -51,6 +51,16 @@ def test_a_head_that_is_turned_away_changes_nothing(desk, known):
     assert states(seat.see(2, (SEAT, UNFIT))) == states(seat.see(2, (SEAT, known))) == [state]
 
 
+@pytest.mark.parametrize("fps", PACES)
+def test_who_takes_a_known_face_s_place_and_never_looks_ahead_is_nobody_known(desk, fps):
+    for known, state in ((OWNER, AUTHORIZED), (STRANGER, UNAUTHORIZED)):
+        seat = desk(fps)
+        seat.see(2, (SEAT, known))
+        track = seat.see(5, (DOOR, UNFIT))
+        assert states(track) == [state, CHECKING] and first(track, CHECKING) <= 1.2
+        assert seat.see(1, (DOOR, OWNER))[-1][1] == AUTHORIZED, "until he looks ahead"
+
+
 def test_a_turned_head_is_the_same_visit_however_long(desk):
     seat = desk()
     seat.see(1, (SEAT, STRANGER))
