@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NoReturn
 from authentication.absence import LONGEST_S, SHORTEST_S, Absence
 from authentication.gate import NO_VERDICT, Gate, reset
 from authentication.interruption import Stop, interruption
-from authentication.lockout import LockoutError
+from authentication.lockout import Lockout, LockoutError
 from authentication.opening import Opening, SourceOptions
 from authentication.verdict import LOOSEST, STRICTEST, Verdict
 from options import Parser, at_least_one, between, fail, make_words_safe, positive, share
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, stop: Stop) -> int:
         if args.reset_lockout:
             return reset()
         if args.once:
-            gate = Gate(args.source, args.arm, args.json)
+            gate = Gate(args.source, args.arm, args.json, None if args.no_lockout else Lockout())
             closed = gate.closed(args.allow_remote)
     except LockoutError as error:
         return fail(str(error))
@@ -280,6 +280,11 @@ def add_gate_options(parser: Parser) -> None:
         action="store_true",
         help="with --once: look also when asked over SSH or with the lid closed",
     )
+    parser.add_argument(
+        "--no-lockout",
+        action="store_true",
+        help="with --once: look however many were refused, as where PAM requires the password as well",
+    )
     parser.add_argument("--reset-lockout", action="store_true", help="let --once look again after too many refusals")
     parser.add_argument(
         "--challenge",
@@ -321,7 +326,7 @@ def check_together(parser: Parser, args: argparse.Namespace) -> None:
     """Which options go with which; else wrong usage."""
     if not (args.test_alerts or args.reset_lockout) and not (args.model and args.le):
         parser.error("--model and --le are needed (train.py writes both)")
-    for option in ("timeout", "json", "allow_remote"):
+    for option in ("timeout", "json", "allow_remote", "no_lockout"):
         if getattr(args, option) and not args.once:
             parser.error(f"--{option.replace('_', '-')} goes with --once")
     if args.owner_threshold and not (args.owner and 0.2 <= args.owner_threshold <= 0.8):

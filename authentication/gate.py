@@ -1,6 +1,6 @@
 """The gate (--once): whether it looks at all, what it counts, and what it answers.
 
-gate = Gate("0", armed=False, as_json=False)
+gate = Gate("0", armed=False, as_json=False, lockout=Lockout())
 closed = gate.closed(allow_remote=False)    # before anything is opened
 if closed:
     status = gate.refuse(closed)
@@ -34,11 +34,11 @@ class Closed(NamedTuple):
 
 
 class Gate:
-    """source: as the user names it. armed: even a file has consequences. as_json: how it answers."""
+    """source: as the user names it. armed: even a file has consequences. as_json: how it answers. lockout: None where
+    refusals do not close it."""
 
-    def __init__(self, source: str, armed: bool, as_json: bool):
-        self._source, self._armed, self._as_json = source, armed, as_json
-        self._lockout = Lockout()
+    def __init__(self, source: str, armed: bool, as_json: bool, lockout: Lockout | None):
+        self._source, self._armed, self._as_json, self._lockout = source, armed, as_json, lockout
 
     def closed(self, allow_remote: bool) -> Closed | None:
         """Why the gate takes no look, None where it does. Raises LockoutError."""
@@ -54,7 +54,7 @@ class Gate:
         why = "" if allow_remote else why_elsewhere(os.environ)
         if why:
             return Closed(why, "who asks need not be the one before the camera; --allow-remote looks all the same")
-        left_s = self._lockout.left_s()
+        left_s = self._lockout.left_s() if self._lockout else 0.0
         if not left_s:
             return None
         until = time.strftime("%H:%M:%S", time.localtime(time.time() + left_s))
@@ -87,7 +87,9 @@ class Gate:
     def count(self, outcome: "Outcome", live: bool) -> None:
         """Keep what the verdict means for the next: a refusal counts, until somebody is authorized. A rehearsal, of a
         file that is neither live nor armed, counts for nothing."""
-        state = _state(outcome) if live or self._armed else CHECKING
+        if not (self._lockout and (live or self._armed)):
+            return
+        state = _state(outcome)
         if state == UNAUTHORIZED:
             self._lockout.refused()
         elif state == AUTHORIZED:

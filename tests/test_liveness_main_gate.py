@@ -72,6 +72,14 @@ def test_who_is_authorized_makes_up_for_the_refusals_before_and_a_rehearsal_coun
     assert not (state / FILE).exists()
 
 
+def test_without_a_lockout_refusals_neither_close_it_nor_count(armed_gate, sample, state):
+    refuse(state, REFUSALS)
+    before = (state / FILE).read_text()
+    assert armed_gate(sample.fake, "--no-lockout").returncode == 1
+    assert armed_gate(sample.real, "--no-lockout").returncode == 0
+    assert (state / FILE).read_text() == before
+
+
 def test_a_refusal_counts_though_the_video_of_it_cannot_be_written(armed_gate, sample, state, tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("needs /dev/full, a disk that is always full")
@@ -118,6 +126,7 @@ def test_a_closed_gate_opens_nothing(monkeypatch, tmp_path, capsys):
     "options, said",
     [
         ("--allow-remote", "--allow-remote goes with --once"),
+        ("--no-lockout", "--no-lockout goes with --once"),
         ("--away 15 --once", "--away does not go with --once"),
         ("--away 15 --no-lock", "--away does not go with --no-lock"),
         *[(f"--away {seconds}", "--away") for seconds in ("4", "-15", "nan", "inf", "soon")],
