@@ -11,7 +11,7 @@ from training.augmentation import vary
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 # Training ends once so many epochs have lowered the loss on the held-out crops by no more than that.
-PATIENCE, LEAST_GAIN = 8, 1e-3
+PATIENCE, LEAST_GAIN = 8, 1e-2
 
 
 def fit(
@@ -30,9 +30,8 @@ def fit(
 
     keras: see livenessnet.import_keras. model: a LivenessNet, not compiled. training, held_out: crops, uint8
     (N, S, S, 3) BGR, whether each is live, bool (N,), and how much it weighs, float (N,). epochs: at most. show: tell
-    the progress. The same seed gives the same run.
+    the progress. seed: of the order and the variations of the crops.
     """
-    keras.utils.set_random_seed(seed)
     size = model.input_shape[1]
     train_ds = batches(keras, *training, size, batch_size, seed)
     crops, is_real, weights = held_out

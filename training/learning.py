@@ -48,8 +48,10 @@ class Trained:
 def learn(
     examples: Examples, train_rows: np.ndarray, choice_rows: np.ndarray, schedule: Schedule, show: bool = True
 ) -> Trained:
-    """Train on some crops, and choose operating point and weight on others. show: tell the progress."""
+    """Train on some crops, and choose operating point and weight on others. show: tell the progress. The same seed
+    gives the same run."""
     keras = import_keras()
+    keras.utils.set_random_seed(schedule.seed)  # before the first weight is drawn
     model = LivenessNet.build(width=INPUT_SIZE, height=INPUT_SIZE, depth=3, classes=len(LABELS))
     parts = [
         (examples.crops[rows], examples.is_real[rows], examples.weights(rows)) for rows in (train_rows, choice_rows)

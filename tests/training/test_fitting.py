@@ -91,6 +91,14 @@ def examples(unfitted, tmp_path):
     return load(tmp_path, 2.7, print)
 
 
+def test_the_same_seed_draws_the_same_network_and_another_seed_another(examples):
+    """Before a single step of training: the first weights, too, are drawn by it."""
+    rows = np.arange(len(examples.crops))
+    drawn = [learn(examples, rows, rows, Schedule(seed=seed), show=False).model.get_weights()[0] for seed in (5, 5, 6)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert not np.allclose(drawn[0], drawn[2])
+
+
 def trained_and_judged(examples):
     rows = np.arange(len(examples.crops))
     train_rows, held = cut_ends(rows, examples.recordings, examples.time_s, 0.5)
