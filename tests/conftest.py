@@ -207,6 +207,17 @@ def lines():
     logger.setLevel(before)
 
 
+def cache_in(folder: Path) -> dict[str, str]:
+    """What of the environment puts this user's cache into that folder, on whatever system."""
+    return dict.fromkeys(("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"), str(folder))
+
+
+@pytest.fixture
+def empty_cache(monkeypatch, tmp_path) -> None:
+    for name, folder in cache_in(tmp_path / "cache").items():
+        monkeypatch.setenv(name, folder)
+
+
 @pytest.fixture
 def run(tmp_path):
     """Run one of the scripts as a user would, in a folder of its own: run("train.py", "--dataset", ...).

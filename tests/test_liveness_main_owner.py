@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, WEIGHTS, assert_one_line
+from conftest import ROOT, WEIGHTS, assert_one_line, cache_in
 
 from face_recognizer import NETWORK
 from face_recognizer.sface import WEIGHTS as FILE
@@ -63,7 +63,8 @@ def test_a_replay_of_the_owner_is_one(watch, models, sample):
 
 @pytest.fixture
 def start(models, trained, sample, witness_folder):
-    """--owner, after a change to what the start knows of the weights, which is Python; offline."""
+    """--owner, after a change to what the start knows of the weights, which is Python; offline, and without
+    `own_folder` with nothing in the cache. With it, what the tests' beginning has left there is in place already."""
 
     def run(change: str, own_folder: bool) -> subprocess.CompletedProcess:
         code = f"""
@@ -78,9 +79,8 @@ import liveness_main
 liveness_main.leave(liveness_main.main(["-m", "him.model", "-l", {str(trained.le)!r}, "-d", {str(WEIGHTS)!r},
     "--source", {str(sample.real)!r}, "--no-display", "--no-voice", "--once", "--owner"]))
 """
-        cache = str(models / f"cache {own_folder}")
-        environment = {**os.environ, "XDG_CACHE_HOME": cache, "LOCALAPPDATA": cache}
-        environment["LIVENESS_WEIGHTS"] = str(witness_folder if own_folder else models)
+        own = {"LIVENESS_WEIGHTS": str(witness_folder if own_folder else models)}
+        environment = os.environ | own | ({} if own_folder else cache_in(models / "cache"))
         return subprocess.run(
             [sys.executable, "-c", code], cwd=models, env=environment, capture_output=True, text=True, timeout=120
         )

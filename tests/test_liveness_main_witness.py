@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, assert_one_line, with_model, without_the_missing
+from conftest import ROOT, assert_one_line, cache_in, with_model, without_the_missing
 from pytorch_parts import file_of, small_network
 
 from anti_spoofing.minifasnet import WEIGHTS as FILE
@@ -30,7 +30,7 @@ def start(trained, sample, tmp_path):
     """Run it with that folder for the weights, nothing in the cache, and no network."""
 
     def run(folder, *options, sha256="", source=None, own=None):
-        env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "LOCALAPPDATA": str(tmp_path / "cache")}
+        env = os.environ | cache_in(tmp_path / "cache")
         env.pop("LIVENESS_WEIGHTS", None)
         if own:
             env["LIVENESS_WEIGHTS"] = str(own)
@@ -113,7 +113,7 @@ def test_the_line_about_what_is_missing_is_all_that_is_left_out(start, tmp_path)
 
 def test_nothing_heavy_is_imported_for_it(start, witness_folder, tmp_path):
     """Once the graph is kept."""
-    env = {**os.environ, "LIVENESS_WEIGHTS": str(witness_folder), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    env = os.environ | cache_in(tmp_path / "cache") | {"LIVENESS_WEIGHTS": str(witness_folder)}
     code = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})

@@ -10,6 +10,7 @@ from types import ModuleType
 from unittest import mock
 
 import numpy as np
+from conftest import cache_in
 
 from anti_spoofing import graph, minifasnet, pytorch_file
 
@@ -148,5 +149,5 @@ def without_network(monkeypatch, tmp_path) -> None:
     """Neither the network nor another folder, and an empty cache."""
     monkeypatch.setattr(minifasnet, "WEIGHTS_URL", "http://127.0.0.1:9/weights.pth")
     monkeypatch.delenv("LIVENESS_WEIGHTS", raising=False)
-    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA", "HOME"):
-        monkeypatch.setenv(name, str(tmp_path / "cache"))
+    for name, folder in cache_in(tmp_path / "cache").items():
+        monkeypatch.setenv(name, folder)

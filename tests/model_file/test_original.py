@@ -18,10 +18,8 @@ from model_file.scores import DEFAULT_WEIGHT, probability
 
 
 @pytest.fixture
-def original(tmp_path, monkeypatch):
+def original(tmp_path, empty_cache):
     """A model as the original's train.py wrote it: HDF5 under the name liveness.model."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
     model = livenessnet.LivenessNet.build(width=32, height=32, depth=3, classes=2)
     model.compile(keras.optimizers.Adam(1e-4), "binary_crossentropy")
     rng = np.random.default_rng(0)
@@ -63,11 +61,10 @@ def test_an_hdf5_model_of_another_shape_is_refused(original, tmp_path):
         livenessnet.load(path, le)
 
 
-def test_an_hdf5_model_cannot_name_code_to_run(tmp_path, monkeypatch):
+def test_an_hdf5_model_cannot_name_code_to_run(tmp_path, empty_cache):
     """Its configuration may hold a Lambda layer, whose code Keras has been known to run in spite of safe_mode."""
     import h5py
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path, trace = tmp_path / "liveness.model", tmp_path / "was here"
     data = genuine_inputs.genuine_hdf5(tmp_path)[0]
     path.write_bytes(data)
@@ -90,9 +87,9 @@ def test_an_hdf5_model_cannot_name_code_to_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "ends, said", [("import time; time.sleep(60)", "not converted within 1 s"), ("import os; os.abort()", "crash")]
 )
-def test_an_hdf5_model_that_hangs_or_crashes_its_reader_is_refused(tmp_path, monkeypatch, trained, ends, said):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "cache"))
+def test_an_hdf5_model_that_hangs_or_crashes_its_reader_is_refused(
+    tmp_path, monkeypatch, empty_cache, trained, ends, said
+):
     monkeypatch.setattr(hdf5, "CONVERT_LIMIT_S", 1.0)
     monkeypatch.setattr(hdf5, "_CONVERT", ends)
     path = tmp_path / "liveness.model"
