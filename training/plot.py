@@ -45,8 +45,8 @@ def _draw_curves(axes, history: dict) -> None:
         axes.plot(epochs, history[name], label=label, marker="." if len(epochs) < 3 else None)
     axes.set_title("LivenessNet: training loss and accuracy", fontsize=10)
     axes.set(xlabel="epoch", ylabel="loss / accuracy", ylim=(0, None))
-    # Below: the curves end on the right, and may lie anywhere.
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4)
+    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    _legend_below(axes)
 
 
 def _draw_spread(axes, scores: np.ndarray, is_real: np.ndarray, rates: dict[str, Rate], meaning: str) -> None:
@@ -62,4 +62,9 @@ def _draw_spread(axes, scores: np.ndarray, is_real: np.ndarray, rates: dict[str,
         f"Held-out scores: {meaning}, with 95 % intervals\n" + "   ".join(words[:2]) + "\n" + "   ".join(words[2:]),
         fontsize=10,
     )
-    axes.legend(loc="upper center")
+    _legend_below(axes)
+
+
+def _legend_below(axes) -> None:
+    """Curves and bars may lie anywhere inside."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4)
