@@ -24,7 +24,7 @@ from authentication.interruption import Stop, interruption
 from authentication.lockout import Lockout, LockoutError
 from authentication.opening import Opening, SourceOptions
 from authentication.verdict import LOOSEST, STRICTEST, Verdict
-from options import Parser, at_least_one, between, fail, make_words_safe, positive, share
+from options import Parser, at_least_one, between, fail, make_words_safe, positive, share, whole
 from storage.user_error import UserError
 
 # The rest is imported as the start needs it: what takes long in OpenCV is begun first, in threads (see Opening), and
@@ -288,7 +288,7 @@ def add_gate_options(parser: Parser) -> None:
     parser.add_argument("--reset-lockout", action="store_true", help="let --once look again after too many refusals")
     parser.add_argument(
         "--challenge",
-        type=turns,
+        type=whole(0, 9),
         default=0,
         metavar="N",
         help="ask for N random turns of the head before anyone is authorized (0: none)",
@@ -334,13 +334,6 @@ def check_together(parser: Parser, args: argparse.Namespace) -> None:
     for option in ("once", "no_lock"):
         if args.away and getattr(args, option):
             parser.error(f"--away does not go with --{option.replace('_', '-')}")
-
-
-def turns(text: str) -> int:
-    """0 to 9."""
-    if not (text.isascii() and text.isdecimal() and int(text) <= 9):
-        raise argparse.ArgumentTypeError(f"{text} is out of range; give a whole number from 0 to 9")
-    return int(text)
 
 
 def refuse_unseen_prompts(args: argparse.Namespace, settings: "alerts.Settings", source) -> None:

@@ -11,6 +11,9 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+# What every library takes for a whole number, NumPy's seeds among them.
+LARGEST = 2**31 - 1
+
 
 def make_words_safe() -> None:
     """From here on nothing that is printed, by whatever library, can raise, or change the exit status.
@@ -121,15 +124,22 @@ def positive(text: str) -> float:
     return value
 
 
-def at_least_one(text: str) -> int:
-    """1, 2, 3 ..."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is out of range; give a whole number from 1 up")
-    return value
+def whole(lowest: int, highest: int = LARGEST) -> Callable[[str], int]:
+    """Whole numbers from lowest to highest, both included."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = lowest - 1
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(f"{text} is out of range; give a whole number from {lowest} to {highest}")
+        return value
+
+    return number
+
+
+at_least_one = whole(1)
 
 
 def _number(text: str) -> float:

@@ -22,7 +22,7 @@ import numpy as np
 import livenessnet
 from face_detector import CROP_MARGIN
 from face_recognizer import NETWORK
-from options import Parser, at_least_one, fail, make_words_safe, positive
+from options import Parser, at_least_one, fail, make_words_safe, positive, whole
 from storage.names import is_same, may_be_same
 from storage.user_error import UserError
 from training import evaluation, household
@@ -40,21 +40,20 @@ def main(argv: list[str] | None = None) -> int:
         return run(args)
     except KeyboardInterrupt:
         return fail("interrupted; no model was written")
+    except UserError as error:
+        return fail(str(error))
 
 
 def run(args: argparse.Namespace) -> int:
-    """Load, enrol, split, train, judge, report, write; returns the exit status."""
+    """Load, enrol, split, train, judge, report, write; returns the exit status. Raises UserError."""
     if args.add_owner or args.remove_owner is not None:
         return change_owners(args)
-    try:
-        refuse_outputs(args)
-        earlier = household.before(args.model)
-        examples = load(args.dataset, args.margin, warn)
-        folds = held_out_folds(examples) if args.cross_validate else []
-        enrolled = household.of_training(examples, args.owner_from, args.detector, print)
-        household.check({**earlier, **enrolled})
-    except UserError as error:
-        return fail(str(error))
+    refuse_outputs(args)
+    earlier = household.before(args.model)
+    examples = load(args.dataset, args.margin, warn)
+    folds = held_out_folds(examples) if args.cross_validate else []
+    enrolled = household.of_training(examples, args.owner_from, args.detector, print)
+    household.check({**earlier, **enrolled})
     if kept := earlier.keys() - enrolled.keys():
         print(f"kept from the model before: {', '.join(sorted(kept))}")
     train_rows, held_rows, meaning = evaluation.split(examples.is_real, examples.recordings, examples.time_s)
@@ -95,22 +94,18 @@ def run(args: argparse.Namespace) -> int:
         livenessnet.save(trained.model, args.model, livenessnet.LABELS, details, check, owners, NETWORK)
     except OSError as error:
         return fail(f"{error.filename or args.model}: cannot be written ({error.strerror})")
-    except livenessnet.ModelError as error:
-        return fail(str(error))
     print(f"written: {args.model} ({Path(args.model).stat().st_size / 1e6:.1f} MB), {args.le}, {args.plot}")
     return 0
 
 
 def change_owners(args: argparse.Namespace) -> int:
-    """Add an owner to a model that is there, or remove one; returns the exit status."""
+    """Add an owner to a model that is there, or remove one; returns the exit status. Raises UserError."""
     try:
         if args.add_owner:
             name, *folders = args.add_owner
             print(household.add(args.model, name, [Path(folder) for folder in folders], args.detector))
         else:
             print(household.remove(args.model, args.remove_owner))
-    except UserError as error:
-        return fail(str(error))
     except OSError as error:
         return fail(f"{args.model}: cannot be written ({error.strerror})")
     return 0
@@ -189,7 +184,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         help="first leave each recording out in turn, and "
         "report on it (needs two or more per class; as many trainings more)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (0)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of all that is random (0)")
     parser.add_argument(
         "--detector", type=Path, default=Path("face_detector"), help="folder of its weights (face_detector)"
     )

@@ -38,7 +38,7 @@ def save(
         random ones.
     owners, network: see owners.write_owners; with owners the file is private.
     A model that works is replaced only by one that does, see storage.beside. Raises ModelError if the two halves
-    disagree by more than 1e-5, OSError if it cannot be written.
+    disagree by more than 1e-5 or give no numbers, OSError if it cannot be written.
     """
     path = Path(path)
     height, width, depth = model.input_shape[1:]
@@ -48,7 +48,11 @@ def save(
         samples = np.concatenate([samples, check])
     graph = export(model)
     apart = float(np.abs(in_opencv(graph)(samples) - np.asarray(model(samples))).max())
-    if not apart <= TOLERANCE:
+    if np.isnan(apart):
+        raise ModelError(
+            f"{path}: not written: the network's outputs are no numbers; train it with a lower --learning-rate"
+        )
+    if apart > TOLERANCE:
         raise ModelError(
             f"{path}: not written: OpenCV's outputs differ from Keras' by {apart:.1e}; "
             "another version of opencv-python, onnx or keras is needed (see pip-list.txt)"

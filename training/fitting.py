@@ -7,11 +7,16 @@ import numpy as np
 from tqdm import tqdm
 
 from face_detector import shrunk
+from storage.user_error import UserError
 from training.augmentation import vary
 
 CURVES = ("loss", "accuracy", "val_loss", "val_accuracy")
 # Training ends once so many epochs have lowered the loss on the held-out crops by no more than that.
 PATIENCE, LEAST_GAIN = 8, 1e-2
+
+
+class Diverged(UserError):
+    """Training led to weights that are no numbers; the message is one line that says what to do."""
 
 
 def fit(
@@ -30,7 +35,7 @@ def fit(
 
     keras: see livenessnet.import_keras. model: a LivenessNet, not compiled. training, held_out: crops, uint8
     (N, S, S, 3) BGR, whether each is live, bool (N,), and how much it weighs, float (N,). epochs: at most. show: tell
-    the progress. seed: of the order and the variations of the crops.
+    the progress. seed: of the order and the variations of the crops. Raises Diverged.
     """
     size = model.input_shape[1]
     train_ds = batches(keras, *training, size, batch_size, seed)
@@ -49,7 +54,11 @@ def fit(
     ]
     if show:
         callbacks.append(progress(keras, epochs))
-    return model.fit(train_ds, validation_data=val_data, epochs=epochs, verbose=0, callbacks=callbacks).history
+    history = model.fit(train_ds, validation_data=val_data, epochs=epochs, verbose=0, callbacks=callbacks).history
+    # No epoch gave numbers, or the best one's weights are infinite, which may give some.
+    if not np.isfinite(history["val_loss"]).any() or not all(np.isfinite(part).all() for part in model.get_weights()):
+        raise Diverged(f"training has come to no numbers: train with a --learning-rate below {learning_rate:g}")
+    return history
 
 
 def batches(keras, crops: np.ndarray, is_real: np.ndarray, weights: np.ndarray, size: int, batch_size: int, seed: int):

@@ -49,7 +49,7 @@ def learn(
     examples: Examples, train_rows: np.ndarray, choice_rows: np.ndarray, schedule: Schedule, show: bool = True
 ) -> Trained:
     """Train on some crops, and choose operating point and weight on others. show: tell the progress. The same seed
-    gives the same run."""
+    gives the same run. Raises Diverged."""
     keras = import_keras()
     keras.utils.set_random_seed(schedule.seed)  # before the first weight is drawn
     model = LivenessNet.build(width=INPUT_SIZE, height=INPUT_SIZE, depth=3, classes=len(LABELS))

@@ -82,6 +82,14 @@ def test_halves_that_disagree_are_not_written_and_the_old_model_stays(trained, t
     assert [file.name for file in tmp_path.iterdir()] == ["liveness.model"]
 
 
+def test_outputs_that_are_no_numbers_are_not_written(trained, tmp_path):
+    model = livenessnet.LivenessNet.build(width=INPUT_SIZE, height=INPUT_SIZE, depth=3, classes=2)
+    model.set_weights([np.full_like(weights, 1e9) for weights in model.get_weights()])
+    with pytest.raises(ModelError, match="no numbers.*--learning-rate"):
+        livenessnet.save(model, tmp_path / "m", ["fake", "real"], {"margin": 2.7})
+    assert not (tmp_path / "m").exists()
+
+
 def test_the_archive_holds_the_network_but_not_the_optimizer(trained):
     with zipfile.ZipFile(trained.model) as members:
         sizes = {info.filename: info.file_size for info in members.infolist()}

@@ -90,8 +90,19 @@ def test_bad_data_is_told_in_one_line_and_the_old_model_stays(run, dataset, tmp_
     assert_one_line(run("train.py", "--dataset", dataset, "--model", model, "--le", "no/le.pickle"), "no folder")
     assert_one_line(run("train.py", "--dataset", dataset, *out, "--plot", tmp_path), "cannot be written")
     assert_one_line(run("train.py", "--dataset", dataset, *out, "--epochs", "0"), "--epochs")
+    for seed in ("-1", 2**31, "9" * 5000, "1.5"):
+        assert_one_line(run("train.py", "--dataset", dataset, *out, "--seed", seed), "--seed", "from 0 to")
     assert model.read_text() == "precious"
     assert not (tmp_path / "le.pickle").exists()
+
+
+def test_training_that_comes_to_no_numbers_is_told_in_one_line(dataset, tmp_path, capsys):
+    model = tmp_path / "liveness.model"
+    options = ["-d", dataset, "-m", model, "-l", tmp_path / "le.pickle", "-p", tmp_path / "plot.png"]
+    assert train.main([*map(str, options), "--epochs", "2", "--learning-rate", "1e38"]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning: ")]
+    assert len(said) == 1 and "--learning-rate" in said[0]
+    assert not model.exists()
 
 
 # --- Fault 8: two outputs that are one file, outputs among the crops ---
