@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     trained = learn(examples, train_rows, choice_rows, schedule)
     scores, rates = judge(trained, examples, judged_rows)
     is_real = examples.is_real[judged_rows]
-    report(scores, is_real, rates, trained.weight, meaning)
+    report(scores, is_real, rates, meaning)
 
     try:
         plot(args.plot, trained.history, scores, is_real, rates[BOTH], meaning)
@@ -111,16 +111,13 @@ def change_owners(args: argparse.Namespace) -> int:
     return 0
 
 
-def report(
-    scores: np.ndarray, is_real: np.ndarray, rates: dict[str, dict[str, Rate]], weight: float, meaning: str
-) -> None:
+def report(scores: np.ndarray, is_real: np.ndarray, rates: dict[str, dict[str, Rate]], meaning: str) -> None:
     from sklearn.metrics import classification_report
 
     print("\n" + classification_report(is_real, scores >= 0.5, target_names=livenessnet.LABELS, zero_division=0))
     print("held out: " + told(rates[BOTH]))
     for name, its_rates in rates.items() if len(rates) > 2 else ():
-        note = f" (LivenessNet counts {weight:g})" if name == BOTH else ""
-        print(f"  {name:17}  APCER {its_rates['APCER'].value:.3f}  BPCER {its_rates['BPCER'].value:.3f}{note}")
+        print(f"  {name:17}  APCER {its_rates['APCER'].value:.3f}  BPCER {its_rates['BPCER'].value:.3f}")
     print(evaluation.explain(meaning))
 
 

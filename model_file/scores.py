@@ -4,8 +4,9 @@ import numpy as np
 
 # In log odds: LivenessNet moves the witness' word by no more than this. It has seen one room, one camera and one
 # screen, and knows them better than the witness does; of all others it knows nothing, and errs as surely as it speaks.
-# So it decides where the witness doubts (probabilities of 0.12 to 0.88), and nowhere else: what is clearly an attack to
-# the witness stays one, and a LivenessNet that learned the wrong thing locks nobody out whom the witness knows as live.
+# So it decides where the witness doubts, at most (with a weight of 1) between probabilities of 0.12 and 0.88, with half
+# of that between 0.27 and 0.73, and nowhere else: what is clearly an attack to the witness stays one, and a LivenessNet
+# that learned the wrong thing locks nobody out whom the witness knows as live.
 CAP = 2.0
 # How far the frame must go on beside the face, in face boxes (see face_detector.reach), for LivenessNet's word to count
 # fully, and where it counts for nothing: in a close-up (0.65) its window shows the frame's edge repeated, and what it

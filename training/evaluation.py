@@ -9,17 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model_file.scores import fuse, logit
+from model_file.scores import logit
 
 # Share of each class that is held out; and what is left out before it, because neighbouring frames are near
 # copies of each other.
 HELD_OUT, GAP = 0.25, 0.05
 # Recordings shorter than that, in parts of the longest of their class, are never held out.
 SHORT = 0.2
-# In log odds: from there on a steady score decides as fast as it can (authentication.verdict, 0.82 as p_real).
-CLEAR = 1.5
-# How much LivenessNet's word may count: see model_file.scores.fuse.
-WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 UNSEEN, SAME, SIMULATED = "unseen recordings", "the same recordings", "simulated replays"
 Z95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 
@@ -110,22 +106,6 @@ def calibrate(raw: np.ndarray, is_real: np.ndarray) -> dict:
     errors = [np.mean(logits[is_real] < c) + np.mean(logits[~is_real] >= c) for c in candidates]
     best = min(range(len(candidates)), key=lambda i: (round(errors[i], 6), abs(candidates[i])))
     return {"scale": 1.0, "offset": round(float(-candidates[best]), 4)}
-
-
-def worth(witness: np.ndarray, own: np.ndarray, reach: np.ndarray, is_real: np.ndarray) -> float:
-    """How much LivenessNet's word is to count beside the witness', one of WEIGHTS: no more than it takes to leave the
-    fewest held-out crops doubtful or misjudged.
-
-    witness, own, reach: see model_file.scores.fuse, float (N,). Where the witness alone is clear about all of them,
-    that is nothing.
-    """
-    sides = np.where(is_real, 1, -1)
-
-    def unclear(weight: float) -> float:
-        short = sides * fuse(witness, own, weight, reach) < CLEAR
-        return short[is_real].mean() + short[~is_real].mean()
-
-    return min(WEIGHTS, key=lambda weight: (round(unclear(weight), 6), weight))
 
 
 def evaluate(scores: np.ndarray, is_real: np.ndarray, recordings: np.ndarray, time_s: np.ndarray) -> dict[str, Rate]:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from model_file.scores import CAP, calibrate, fuse
+from model_file.scores import calibrate
 from training import evaluation
 
 OWN = {"scale": 1.0, "offset": 0.0}
@@ -128,43 +128,6 @@ def test_where_everything_is_told_apart_the_operating_point_is_the_networks_own(
 
 def test_where_nothing_is_told_apart_the_operating_point_is_the_networks_own():
     assert evaluation.calibrate(np.full(6, 0.3), np.arange(6) % 2 == 0) == OWN
-
-
-LIVE = np.array([True] * 10 + [False] * 10)
-FAR = np.full(20, 1.35)  # how far the frame goes on, see face_detector.reach
-SIDES = np.where(LIVE, 1.0, -1.0)
-
-
-def test_close_up_livenessnet_is_worth_nothing():
-    assert evaluation.worth(SIDES * 0.2, SIDES * 9, np.full(20, 0.65), LIVE) == 0
-
-
-@pytest.mark.parametrize("own", [SIDES * 9, -SIDES * 9, SIDES * 0], ids=["right", "wrong", "silent"])
-def test_where_the_witness_is_clear_livenessnet_counts_nothing(own):
-    assert evaluation.worth(SIDES * 4, own, FAR, LIVE) == 0
-
-
-def test_where_the_witness_doubts_livenessnet_counts_as_much_as_it_takes():
-    assert evaluation.worth(SIDES * 0.2, SIDES * 9, FAR, LIVE) == 0.75  # 0.2 + 0.75 * 2 is clear, 0.2 + 0.5 * 2 is not
-    assert evaluation.worth(SIDES * 1.1, SIDES * 9, FAR, LIVE) == 0.25
-    assert evaluation.worth(SIDES * -0.5, SIDES * 9, FAR, LIVE) == 1.0  # and where the witness errs
-
-
-def test_a_livenessnet_that_learned_the_wrong_thing_counts_nothing():
-    assert evaluation.worth(SIDES * 1.0, -SIDES * 9, FAR, LIVE) == 0
-    assert evaluation.worth(SIDES * 4, np.full(20, 9.0), FAR, LIVE) == 0, "for live whatever it sees"
-
-
-def test_what_it_is_worth_is_one_of_few_whatever_it_is_shown():
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        weight = evaluation.worth(rng.normal(0, 3, 20), rng.normal(0, 3, 20), FAR, LIVE)
-        assert weight in evaluation.WEIGHTS and 0 <= weight <= 1
-
-
-@pytest.mark.parametrize("weight", evaluation.WEIGHTS)
-def test_at_no_weight_does_a_clear_attack_pass(weight):
-    assert fuse(np.array([-CAP - 0.01]), np.array([99.0]), weight)[0] < 0
 
 
 @pytest.mark.parametrize(
