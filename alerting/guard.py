@@ -136,6 +136,9 @@ class Alerts:
         """Welcome an authorized user; call it once per visit. `score` is p_real in 0..1."""
         log.info("authorized: score %.3f", score)
         self._lock_reported = False
+        # However long the cool-down had grown while the screen was locked: the workstation is open now.
+        self._cooldown_s = self._settings.incidents.cooldown_s
+        self._next_incident = min(self._next_incident, time.monotonic() + self._cooldown_s)
         self._sounds.say(AUTHORIZED_SENTENCE, overtake=True)
 
     @property

@@ -175,7 +175,8 @@ def unsent(root: Path, refused: bool = True) -> Iterator[Incident]:
     refused: those, too, that a server refused. Those that no mail was wanted for, as of a rehearsal, are left alone.
     """
     states = ("waiting", "refused") if refused else ("waiting",)
-    for path in sorted(root.glob("*/incident.json")):
+    # A hidden one is still being built, or was when its program was ended.
+    for path in sorted(root.glob("[!.]*/incident.json")):
         if not _read_unsent(path, states):
             continue
         try:

@@ -57,6 +57,7 @@ class Reporter:
         self._closed = False
         self._held_until, self._refusal = 0.0, ""
         self._left = False  # incidents wait on the disk alone
+        self._sent: set[str] = set()  # in this run: a full disk takes no note of it
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
         self._thread.start()
 
@@ -117,6 +118,10 @@ class Reporter:
         self._left = False
         for case in unsent(self._root, refused):
             mail = case.record["actions"]["mail"]
+            if case.name in self._sent:
+                case.update("mail", state="sent")
+                case.release()
+                continue
             if mail["state"] == "refused":
                 log.warning(
                     "incident %s was not mailed in an earlier run: %s; trying once more",
@@ -167,6 +172,7 @@ class Reporter:
             self._refuse(case, attempts, str(error))
             self._held_until, self._refusal = time.monotonic() + REFUSED_PAUSE_S, str(error)
         else:
+            self._sent.add(case.name)
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
             case.update("mail", state="sent", attempts=attempts, reason="", time_utc=now)
             case.release()

@@ -22,7 +22,11 @@ KINDS = {
     bool: "true or false",
     list[str]: "a list of texts",
 }
-PLAIN_ADDRESS = re.compile(r"[^@\s,<>()\"]+@[^@\s,<>()\"]+")
+# Dots stand between other characters; a host may be an IP address as well, in a mail address in brackets.
+_DOTTED = r"{0}+(?:\.{0}+)*"
+HOST = re.compile(_DOTTED.format("[A-Za-z0-9_-]") + r"\.?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*")
+ADDRESS = "{0}@(?:{0}|\\[[0-9A-Fa-f:.]+\\])".format(_DOTTED.format(r"[^@\s.,:;<>()\[\]\"\\]"))
+ONE_ADDRESS = re.compile(rf'(?:(?P<name>[^"<>@,;:\\]*|"[^"\\]*")\s*<(?P<named>{ADDRESS})>)|(?P<plain>{ADDRESS})')
 _SECTIONS = {part.name: part.type for part in dataclasses.fields(Settings)}
 # Nothing outside takes a NUL.
 _TEXT = Annotated[str, Meta(pattern="^[^\0]*$")]
@@ -141,31 +145,25 @@ def _check_email(path: Path, email: EmailSettings) -> EmailSettings:
     if not email.host:
         return email
     host = _ascii_domain(email.host)
-    if not re.fullmatch(r"[A-Za-z0-9.:_-]+", host):
+    if len(host) > 253 or not HOST.fullmatch(host):
         raise SettingsError(f"{path}: host in [email] must be a plain host name without port or slashes")
     addresses = {}
     for key in ("sender", "recipient"):
         text = getattr(email, key)
-        address = _address(text)
-        domain = _ascii_domain(address.rpartition("@")[2])
-        if clean(text, 320) != text or not re.fullmatch(r"[^@\s,]+@[^@\s,]+", address) or not domain:
+        found = ONE_ADDRESS.fullmatch(text)
+        user, _, domain = (found["named"] or found["plain"]).rpartition("@") if found else ("", "", "")
+        domain = domain if domain.startswith("[") else _ascii_domain(domain)
+        if clean(text, 320) != text or not domain:
             raise SettingsError(f"{path}: {key} in [email] must be one mail address, like me@example.com")
-        addresses[key] = text.replace(address, f"{address.rpartition('@')[0]}@{domain}")
+        name = (found["name"] or "").strip(' "')
+        # Quoted, since a dot, say, would end it for those who read mails by the letter.
+        addresses[key] = f'"{name}" <{user}@{domain}>' if name else f"{user}@{domain}"
     ca_file = email.ca_file
     if ca_file:
         ca_file = path.parent / os.path.expanduser(ca_file)
         if not os.path.isfile(ca_file):
             raise SettingsError(f"{path}: ca_file in [email]: there is no file {clean(ca_file)}")
     return dataclasses.replace(email, host=host, ca_file=str(ca_file), **addresses)
-
-
-def _address(text: str) -> str:
-    """The address in what may be `Name <address>`."""
-    if PLAIN_ADDRESS.fullmatch(text):
-        return text
-    from email.utils import parseaddr  # as slow to import as the rest takes to read
-
-    return parseaddr(text)[1]
 
 
 def _ascii_domain(name: str) -> str:

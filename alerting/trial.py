@@ -84,7 +84,9 @@ def _try_lock(settings: LockSettings, wanted: bool) -> bool:
 
 @contextlib.contextmanager
 def _terminal_as_it_was() -> Iterator[None]:
-    """A keyring that asks on the terminal and is not answered would leave it without an echo."""
+    """A keyring that asks on the terminal and is not answered would leave it without an echo.
+
+    Only where it changed: who sets a terminal from the background is stopped."""
     try:
         import termios
 
@@ -95,4 +97,5 @@ def _terminal_as_it_was() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+        if termios.tcgetattr(sys.stdin) != before:
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

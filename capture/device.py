@@ -98,9 +98,9 @@ class Device:
             return None
         try:
             grabbed, frame = self._capture.read()
-        except cv2.error:  # a picture damaged on its way
+            return self._as_colour(frame) if grabbed and frame is not None and frame.size else None
+        except cv2.error:  # a picture damaged on its way, or of a kind that has no colours
             return None
-        return self._as_colour(frame) if grabbed and frame is not None and frame.size else None
 
     def release(self) -> None:
         if self._capture is not None:

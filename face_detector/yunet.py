@@ -71,7 +71,8 @@ def shrink(frame: np.ndarray) -> tuple[np.ndarray, float]:
     scale = min(1.0, DETECTION_SIDE / max(frame.shape[:2]))
     if scale == 1:
         return frame, scale
-    return cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), scale
+    size = [max(1, round(side * scale)) for side in frame.shape[1::-1]]  # of a very thin picture, no side may be 0
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), scale
 
 
 def _weights(folder: Path) -> bytes:

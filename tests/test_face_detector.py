@@ -122,6 +122,11 @@ def test_stored_crops_are_shrunk_never_enlarged():
     assert cut(frame, (400, 400, 20, 20))[0].shape[0] == 54
 
 
+@pytest.mark.parametrize("shape", [(2, 2000, 3), (4000, 1, 3), (1, 1, 3)])
+def test_in_a_very_thin_picture_is_no_face(detector, shape):
+    assert detector.detect(np.zeros(shape, np.uint8)).shape == (0, 15)
+
+
 def test_shrinking_averages_and_does_not_alias():
     stripes = np.zeros((640, 640, 3), np.uint8)
     stripes[:, ::2] = 255

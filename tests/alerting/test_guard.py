@@ -89,6 +89,23 @@ def test_cooldown_makes_one_incident_of_many_verdicts(tmp_path):
     assert not guard.unauthorized(picture(), [], 0.1, "0"), "closed"
 
 
+def test_once_the_owner_is_back_no_long_cooldown_of_the_night_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "lock_workstation", lambda command: lock.Lock("accepted", "tool"))
+    monkeypatch.setattr(lock, "confirm_lock", lambda done: done)
+    monkeypatch.setattr(lock, "screen_locked", lambda: True)
+    quiet = {"voice": alerts.VoiceSettings(False), "location": alerts.LocationSettings("")}
+    guard = alerts.Alerts(alerts.Settings(incidents=alerts.IncidentsSettings(0.2), **quiet), incidents=tmp_path)
+    for number in range(4):  # after 0.2, 0.4, 2 and 4 s
+        wait_for(lambda: guard.unauthorized(picture(), [], 0.1, "0"))
+        wait_for(lambda number=number: len(list(tmp_path.glob("[0-9]*"))) == number + 1)
+        wait_for(lambda: guard.status == "lock requested, snapshot kept")
+    assert guard._next_incident > time.monotonic() + 1
+    guard.authorized(0.99)
+    time.sleep(0.25)
+    assert guard.unauthorized(picture(), [], 0.1, "0")
+    guard.close()
+
+
 def test_rehearsal_is_marked_and_does_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "lock_workstation", lambda command: pytest.fail("locked in a rehearsal"))
     with web_server(b"{}") as url:

@@ -135,7 +135,7 @@ def test_domains_beyond_ascii_are_those_of_the_name_system(certificate, tmp_path
     )
     email = alerts.load_settings(path).email
     assert email.host == "smtp.xn--strae-oqa.example"
-    assert email.sender == "Bücher <me@xn--bcher-kva.example>" and email.recipient == "me@xn--wgv71a.example"
+    assert email.sender == '"Bücher" <me@xn--bcher-kva.example>' and email.recipient == "me@xn--wgv71a.example"
     with running(MailServer(certificate, credentials=(USERNAME, "correct"))) as server:
         settings = settings_for(server, certificate, sender=email.sender, recipient=email.recipient)
         send(settings, sample_mail(settings), "correct")

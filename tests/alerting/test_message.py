@@ -1,5 +1,8 @@
 """What the mail says."""
 
+import pytest
+
+import alerts
 from alerting import incident, location
 from alerting.message import compose
 from alerting.printable import clean
@@ -10,6 +13,16 @@ def test_mail_text_of_a_late_mail_says_so():
     record["time_utc"] = "2026-01-01T00:00:00.000+00:00"
     text = compose(record, jpeg, "a@b.c", "a@b.c").get_body(("plain",)).get_content()
     assert "after the incident" in text and "unknown (no connection)" in text
+
+
+@pytest.mark.parametrize("name", [".Me", "Acme Inc.", "...", "Doe, J", "Müller & Co."])
+def test_a_senders_name_may_hold_any_sign(tmp_path, name):
+    file = tmp_path / "alerts.toml"
+    quoted = f"'\"{name}\" <a@b.c>'" if "," in name else f"'{name} <a@b.c>'"
+    file.write_text(f"[email]\nhost = 'h'\nsender = {quoted}\nrecipient = 'd@e.f'\n", "utf-8")
+    email = alerts.load_settings(file).email
+    message = compose(*incident.sample(None, {"unknown": "x"}), email.sender, email.recipient, test=True)
+    assert [(one.display_name, one.addr_spec) for one in message["From"].addresses] == [(name, "a@b.c")]
 
 
 def test_foreign_text_can_inject_neither_headers_nor_html():

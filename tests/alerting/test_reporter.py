@@ -86,6 +86,35 @@ def test_many_waiting_mails_wait_on_the_disk_and_are_sent_in_the_same_run(
     assert len({message["Message-ID"] for message in server.accepted}) == 6
 
 
+def test_a_disk_that_takes_no_note_of_a_mail_does_not_have_it_sent_again(
+    server, certificate, tmp_path, guards, monkeypatch
+):
+    """More wait than there is room for in memory, and the disk is full: nothing that was sent looks so there."""
+    monkeypatch.setattr(reporter, "WAITING_LIMIT", 2)
+    root = tmp_path / "incidents"
+    for number in range(5):
+        states = {name: {"state": "off"} for name in ("lock", "voice", "alarm")} | {"mail": {"state": "waiting"}}
+        incident.create(root, picture(number), 0.1, "0", False, states).release()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(incident, "write_whole", full)
+    guards(mail_settings(server, certificate, tmp_path), root)
+    wait_for(lambda: len(server.accepted) >= 5)
+    time.sleep(0.5)
+    assert len(server.accepted) == len({message["Message-ID"] for message in server.accepted}) == 5
+
+
+def test_an_incident_that_is_still_being_built_is_left_alone(tmp_path):
+    states = {name: {"state": "off"} for name in ("lock", "voice", "alarm")} | {"mail": {"state": "waiting"}}
+    case = incident.create(tmp_path, picture(), 0.1, "0", False, states)
+    case.release()
+    assert [one.name for one in incident.unsent(tmp_path)] == [case.name]
+    case.folder.rename(tmp_path / f".{case.name}.incomplete")
+    assert list(incident.unsent(tmp_path)) == []
+
+
 @pytest.mark.parametrize(
     "behaviour, told",
     [("refuse recipient", "no such user"), ("refuse mail", "spam"), ("wrong password", "app password")],

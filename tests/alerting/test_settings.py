@@ -50,6 +50,20 @@ GOOD_EMAIL = '[email]\nhost = "smtp.example.com"\nsender = "a@b.c"\nrecipient = 
         ('[email]\nhost = "smtp.example.com"\nsender = "a@b.c"\n', "recipient .* one mail address"),
         ('[email]\nhost = "h"\nsender = "a@b.c"\nrecipient = "a@b.c\\r\\nBcc: d@e.f"\n', "recipient"),
         ('[email]\nhost = "https://smtp.example.com"\n', "plain host name"),
+        (GOOD_EMAIL.replace("example.com", "example.com:465"), "plain host name without port"),
+        (GOOD_EMAIL.replace("example.com", "."), "plain host name"),
+        (GOOD_EMAIL.replace("example.com", "x" * 300), "plain host name"),
+        *(
+            (f'[email]\nhost = "h"\nsender = "a@b.c"\nrecipient = "{several}"\n', "one mail address")
+            for several in (
+                "a@b.c;d@e.f",
+                "a@b.c; d@e.f",
+                "a@b.c, d@e.f",
+                "a@b.c,d@e.f",
+                "a@b.c.",
+                "A <a@b.c>; <d@e.f>",
+            )
+        ),
         (GOOD_EMAIL + 'ca_file = "nowhere.pem"\n', "there is no file .*nowhere.pem"),
         ('[location]\nurl = "ftp://x/y"\n', "must begin with https://"),
         ("[location]\ntimeout_s = -1\n", "timeout_s .* from 0.1"),

@@ -236,6 +236,17 @@ def test_two_channels_are_a_webcams_own(driver, live_frames):
     assert min(np.abs(frame.astype(int) - one).mean() for one in live_frames) < 8
 
 
+def test_what_cannot_be_made_colour_is_no_picture_and_the_camera_goes_on(driver, live_frames):
+    driver.pictures = live_frames
+    with camera_0() as source:
+        frames = source.frames()
+        watch(frames, has_picture)
+        driver.pictures = [np.full((144, 175, 2), 128, np.uint8)]  # two channels come in pairs of columns
+        watch(frames, lambda item: item[2] is None)
+        driver.pictures = live_frames
+        watch(frames, has_picture)
+
+
 def test_a_16_bit_camera_in_the_dark_is_dark_once_it_has_seen_light(driver, live_frames):
     dark = np.random.default_rng(0).integers(0, 300, (10, 144, 176)).astype(np.uint16)
     driver.pictures = [cv2.cvtColor(live_frames[0], cv2.COLOR_BGR2GRAY).astype(np.uint16) * 256]
