@@ -13,6 +13,7 @@ import queue
 import re
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -99,8 +100,12 @@ class Alerts:
         self._latest: Incident | None = None
         self._latest_s = 0.0
         self._closed = False
+        # What may wait for the disk, in an order of its own: the next lock does not wait for it.
+        self._records: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="incidents", daemon=True)
+        self._recorder = threading.Thread(target=self._run_records, name="records", daemon=True)
         self._thread.start()
+        self._recorder.start()
 
     @property
     def status(self) -> str:
@@ -199,39 +204,56 @@ class Alerts:
             log.error("an incident was still being written or locked when the program ended")
         self._away.close(KEEP_LIMIT_S)
         self._thread.join(max(0.1, deadline - time.monotonic()))
+        recorded = threading.Event()  # and handed to the reporter
+        self._records.put(recorded.set)
+        recorded.wait(max(0.1, deadline - time.monotonic()))
         self._reporter.close(deadline)
         self._sounds.close(deadline)
+        self._records.put(None)
+        self._recorder.join(max(0.1, deadline - time.monotonic()))
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
+            keeping = Call(self._keep, job)
+            keeping.wait(DISK_LIMIT_S)
+            lock, after_ms = None, round(1000 * (time.perf_counter() - job.seen), 1)
             with told("an incident could not be dealt with"):
-                self._respond(job)
-            job.kept.set()
+                lock = self._act(job, keeping)
+            self._records.put(functools.partial(self._record, job, keeping, lock, after_ms))
 
-    def _respond(self, job: _Job) -> None:
-        keeping = Call(self._keep, job)
-        keeping.wait(DISK_LIMIT_S)
-        lock, after_ms = None, round(1000 * (time.perf_counter() - job.seen), 1)
+    def _run_records(self) -> None:
+        while (step := self._records.get()) is not None:
+            with told("an incident could not be recorded"):
+                step()
+
+    def _act(self, job: _Job, keeping: Call) -> "Lock | None":
+        lock = None
         if self._lock:
             from alerting.lock import lock_workstation
 
             lock = lock_workstation(self._settings.lock.command)
         with told("the alarm could not be sounded"):
             self._make_noise(keeping, STRANGER_SENTENCE if job.reason == STRANGER else UNAUTHORIZED_SENTENCE)
-        case = keeping.result()
-        with told("the lock could not be recorded"):
-            log.warning(
-                "unauthorized: %s, score %.3f, incident %s in %s",
-                job.reason,
-                job.score,
-                case.name,
-                case.folder or "memory only",
-            )
-            if lock:
-                self._record_lock(case, lock, after_ms)
-        with told(f"incident {case.name}: the frames could not be kept"):
-            self._keep_frames(case, job)
-        job.kept.set()
+        return lock
+
+    def _record(self, job: _Job, keeping: Call, lock: "Lock | None", after_ms: float) -> None:
+        """What became of the incident, once the disk has it; then its mail."""
+        try:
+            case = keeping.result()
+            with told("the lock could not be recorded"):
+                log.warning(
+                    "unauthorized: %s, score %.3f, incident %s in %s",
+                    job.reason,
+                    job.score,
+                    case.name,
+                    case.folder or "memory only",
+                )
+                if lock:
+                    self._record_lock(case, lock, after_ms)
+            with told(f"incident {case.name}: the frames could not be kept"):
+                self._keep_frames(case, job)
+        finally:
+            job.kept.set()
         if lock:
             with told(f"incident {case.name}: the lock could not be confirmed"):
                 self._confirm_lock(case, lock, after_ms)
@@ -296,9 +318,11 @@ class Alerts:
 
     def _make_noise(self, keeping: Call, sentence: str) -> None:
         def recorder(action: str):
-            return lambda problem: keeping.result().update(
-                action, state="failed" if problem else "done", **({"reason": clean(problem, 200)} if problem else {})
-            )
+            def ended(problem: str) -> None:
+                fields = {"state": "failed", "reason": clean(problem, 200)} if problem else {"state": "done"}
+                self._records.put(lambda: keeping.result().update(action, **fields))
+
+            return ended
 
         if self._alarm:
             self._sounds.alarm(recorder("alarm"))

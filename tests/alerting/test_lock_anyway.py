@@ -1,16 +1,19 @@
 """Locking whatever other programs say or do: what they print need not be text, and they may hang."""
 
 import ctypes
+import json
 import os
 import sys
 import tempfile
+import threading
 import time
 
 import pytest
 from alerts_parts import picture, wait_for
 
 import alerts
-from alerting import lock
+from alerting import guard as guard_module
+from alerting import incident, lock
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="uses the login manager's ways")
 
@@ -101,6 +104,33 @@ def test_program_that_hangs_holds_up_neither_question_nor_lock(programs, tmp_pat
     began = time.monotonic()
     assert lock.lock_workstation([]).how == "test-locker --now"
     assert time.monotonic() - began < 8 and (tmp_path / "locked").exists()
+
+
+def test_a_disk_that_does_not_answer_holds_up_no_later_lock_either(tmp_path, monkeypatch):
+    answers, locks, create = threading.Event(), [], incident.create
+
+    def slow(*args):
+        answers.wait()
+        return create(*args)
+
+    monkeypatch.setattr(incident, "create", slow)
+    monkeypatch.setattr(guard_module, "DISK_LIMIT_S", 0.1)
+    monkeypatch.setattr(lock, "lock_workstation", lambda _: locks.append(1) or lock.Lock("accepted", "tool"))
+    monkeypatch.setattr(lock, "confirm_lock", lambda done: done)
+    settings = alerts.Settings(
+        voice=alerts.VoiceSettings(False), location=alerts.LocationSettings(""), incidents=alerts.IncidentsSettings(0)
+    )
+    guard = alerts.Alerts(settings, incidents=tmp_path)
+    for count in (1, 2, 3):
+        assert guard.unauthorized(picture(), [picture()], 0.1, "0")
+        wait_for(lambda count=count: len(locks) == count)
+    assert not list(tmp_path.iterdir())
+    answers.set()
+    guard.close()
+    assert len(locks) == 3
+    records = [json.loads(path.read_text()) for path in tmp_path.glob("[0-9]*/incident.json")]
+    assert [record["actions"]["lock"]["state"] for record in records] == ["accepted"] * 3
+    assert len(list(tmp_path.glob("[0-9]*/frames/0000.png"))) == 3
 
 
 def test_a_platform_that_fails_in_a_way_nobody_thought_of_is_a_failed_lock(monkeypatch):
