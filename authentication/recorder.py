@@ -30,6 +30,8 @@ log = logging.getLogger("liveness.authentication")
 SCORES_HEADER = ("frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict")
 # So many pictures wait for the recorder: half a second of a camera's, 100 MB at 1080p.
 WAITING_PICTURES = 16
+# A disk, or whoever reads a pipe, that takes nothing for so long is waited for no more.
+PATIENCE_S = 20.0
 # What OpenCV's writer makes whole videos of, tried one by one, with the code of their pictures.
 CODES = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG", ".webm": "VP80"}
 # A file's pace is believed where the first time stamps say so too, within this; WebM that a browser has recorded
@@ -52,13 +54,15 @@ class Recorder:
     A file that is analysed waits for the disk, so that nothing is missing; a camera does not: when drawing or disk
     cannot keep up, pictures are left out of the video, and never scores. The video lasts as long as what it shows,
     whatever rate is announced (fps, frames/s): each picture stands from its own time to the next one's. Both files are
-    written beside their names and renamed by close(). One that cannot be written costs the other nothing.
+    written beside their names and renamed by close(). One that cannot be written costs the other nothing; one that
+    takes nothing more is given up after PATIENCE_S.
     Raises RecordingError where it is known beforehand that one cannot be written.
     """
 
     def __init__(self, video: Path | None, scores: Path | None, fps: float, live: bool):
         self._live = live
         self._failed: str | None = None  # the first thing that went wrong
+        self._stuck = False  # a file was waited for in vain
         self._movie = self._table = None
         try:
             self._movie = _Movie(video, fps, live) if video else None
@@ -79,13 +83,19 @@ class Recorder:
 
         frame: None while the camera gives no picture; the video shows the last one then, darkened.
         """
-        drawn = self._movie is not None and self._room.acquire(blocking=not self._live)
+        drawn = False
+        if self._movie:
+            drawn = self._room.acquire(timeout=0 if self._live or self._stuck else PATIENCE_S)
+            self._stuck = self._stuck or not (drawn or self._live)
         self._items.put((time_s, frame if drawn else None, view if drawn else None, rows))
 
     def close(self) -> None:
         """Finish both files. Raises RecordingError if they could not be written."""
         self._items.put(None)
-        self._thread.join()
+        self._thread.join(0 if self._stuck else PATIENCE_S)
+        if self._stuck or self._thread.is_alive():
+            files = " and ".join(str(file.path) for file in (self._movie, self._table) if file)
+            raise RecordingError(f"{files}: not finished, since nothing more is taken there; choose another file")
         if self._failed:
             raise RecordingError(self._failed)
 

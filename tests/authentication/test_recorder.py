@@ -2,8 +2,10 @@
 
 import csv
 import math
+import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -159,6 +161,35 @@ def test_a_full_disk_is_told_and_costs_neither_the_earlier_video_nor_the_scores(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on the size of files")
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes there have no names in the file system")
+def test_a_reader_who_takes_no_scores_does_not_keep_it_from_ending(tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "PATIENCE_S", 0.5)
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    recorder = Recorder(None, tmp_path / "pipe", 30, live=False)
+    for number in range(100):
+        recorder.put(number / 30, None, BARE, [(number, "x" * 5000)])
+    began = time.monotonic()
+    with pytest.raises(RecordingError, match="pipe: not finished"):
+        recorder.close()
+    assert time.monotonic() - began < 5
+    os.close(reader)
+
+
+def test_a_disk_that_takes_no_more_of_a_files_video_is_waited_for_once(tmp_path, monkeypatch):
+    answers = threading.Event()
+    monkeypatch.setattr(recording, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(recording._Movie, "write", lambda *_: answers.wait())
+    recorder = Recorder(tmp_path / "out.avi", None, 30, live=False)
+    began = time.monotonic()
+    for number, frame in enumerate(frames(40)):
+        recorder.put(number / 30, frame, BARE, [])
+    with pytest.raises(RecordingError, match=r"out.avi: not finished"):
+        recorder.close()
+    assert 0.4 < time.monotonic() - began < 5
+    answers.set()
+
+
 def test_a_full_disk_is_told_and_costs_no_earlier_scores(tmp_path):
     scores = tmp_path / "scores.csv"
     scores.write_bytes(b"earlier")
