@@ -4,7 +4,7 @@ import base64
 import contextlib
 from typing import TYPE_CHECKING
 
-from alerting.mail_failure import MailDelayed, MailRefused, without_password
+from alerting.mail_failure import MailDelayed, MailRefused, MailTooLarge, without_password
 from alerting.printable import clean
 from alerting.settings import IMPLICIT_TLS_PORT, EmailSettings
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from email.message import EmailMessage
 
 BAD_CREDENTIALS = 535  # RFC 4954
+TOO_LARGE = 552  # RFC 1870
 
 
 def send(settings: EmailSettings, message: "EmailMessage", password: str) -> None:
@@ -145,6 +146,6 @@ def _base64(data: bytes) -> str:
 
 def _by_code(code: int, what: str, text: bytes | str, password: str) -> MailDelayed | MailRefused:
     """RFC 5321, 4.2.1: replies 5yz are for good, 4yz may go away by themselves."""
-    kind = MailRefused if code >= 500 else MailDelayed
+    kind = MailTooLarge if code == TOO_LARGE else MailRefused if code >= 500 else MailDelayed
     said = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
     return kind(without_password(f"{what}: {code} {said}", password))

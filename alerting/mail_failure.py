@@ -18,6 +18,10 @@ class MailRefused(Exception):
     """The mail will not be sent until somebody changes something. The message says what."""
 
 
+class MailTooLarge(MailRefused):
+    """This mail will not be sent; others may."""
+
+
 def without_password(text: str, password: str) -> str:
     """One line in which no form of the password is left: servers have been seen to echo what they were sent."""
     if password:

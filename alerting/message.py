@@ -10,6 +10,8 @@ from alerting.printable import clean
 if TYPE_CHECKING:
     from email.message import EmailMessage
 
+# A larger picture stands in the page alone: many servers take no mail of more than 10 MB.
+ATTACHED_BYTES = 3 * 2**20
 LATE_S = 300  # a mail that leaves later than this after its incident says so
 
 LOCK_WORDS = {
@@ -31,7 +33,7 @@ SOUND_WORDS = {
 
 
 def compose(record: dict, jpeg: bytes, sender: str, recipient: str, test: bool = False) -> "EmailMessage":
-    """The mail about an incident: plain text, HTML with the picture in it, the picture attached.
+    """The mail about an incident: plain text, HTML with the picture in it, and the picture attached unless it is large.
 
     The Message-ID is the incident's own, so a copy sent twice can be told by any server or mail program.
     `record` may be one that somebody has edited: what cannot be printed is left out; what is missing or of another
@@ -56,6 +58,7 @@ def compose(record: dict, jpeg: bytes, sender: str, recipient: str, test: bool =
         message.get_payload()[1].add_related(
             jpeg, "image", "jpeg", cid="<snapshot>", disposition="inline", filename="snapshot.jpg"
         )
+    if jpeg and len(jpeg) <= ATTACHED_BYTES:
         message.add_attachment(jpeg, "image", "jpeg", filename=f"{record['id']}.jpg")
     return message
 

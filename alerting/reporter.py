@@ -30,8 +30,8 @@ log = logging.getLogger("liveness.alerting")
 
 RETRY_FIRST_S = 15.0  # doubles with every failure ...
 RETRY_LONGEST_S = 900.0  # ... up to this
-# After a refusal (wrong password, unknown recipient) nothing is tried for this long: servers lock
-# accounts that keep knocking.
+# After a refusal (wrong password, unknown recipient; not of a single mail for its size) nothing is tried for this
+# long: servers lock accounts that keep knocking.
 REFUSED_PAUSE_S = 3600.0
 # So many incidents wait in memory, each with its picture and an open file; the rest wait on the disk, where a server
 # that is away for a day may leave a thousand.
@@ -138,7 +138,7 @@ class Reporter:
 
     def _report(self, case: Incident, pause: float) -> None:
         from alerting.delivery import send
-        from alerting.mail_failure import MailDelayed, MailRefused
+        from alerting.mail_failure import MailDelayed, MailRefused, MailTooLarge
         from alerting.message import compose
         from alerting.password import Password
 
@@ -170,7 +170,8 @@ class Reporter:
             self._retry(case, time.monotonic() + pause, min(2 * pause, RETRY_LONGEST_S))
         except MailRefused as error:
             self._refuse(case, attempts, str(error))
-            self._held_until, self._refusal = time.monotonic() + REFUSED_PAUSE_S, str(error)
+            if not isinstance(error, MailTooLarge):
+                self._held_until, self._refusal = time.monotonic() + REFUSED_PAUSE_S, str(error)
         else:
             self._sent.add(case.name)
             now = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -62,7 +62,7 @@ class _Protocol(SMTP):
 class MailServer(Controller):
     """An SMTP server with TLS and AUTH. `behaviour` may be changed at any time:
 
-    accept, refuse recipient, greylist, refuse mail, hang, drop (after DATA, before accepting),
+    accept, refuse recipient, greylist, refuse mail, refuse size, hang, drop (after DATA, before accepting),
     drop after acceptance, echo password (in its refusal).
 
     credentials: what it takes. mechanism: the only way to log in that it offers. utf8: whether it takes SMTPUTF8.
@@ -141,6 +141,8 @@ class MailServer(Controller):
         self.data_seen.set()
         if self.behaviour == "refuse mail":
             return "554 5.7.1 looks like spam"
+        if self.behaviour == "refuse size":
+            return "552 5.3.4 message size exceeds fixed limit"
         if self.behaviour == "hang":
             await asyncio.sleep(60)
         if self.behaviour == "drop":

@@ -15,6 +15,14 @@ def test_mail_text_of_a_late_mail_says_so():
     assert "after the incident" in text and "unknown (no connection)" in text
 
 
+def test_a_very_large_picture_is_in_the_mail_once():
+    record, _ = incident.sample(None, {"unknown": "x"})
+    for size, times in ((100_000, 2), (6_000_000, 1)):
+        mail = compose(record, b"\xff" * size, "a@b.c", "a@b.c")
+        assert [part.get_content_type() for part in mail.walk()].count("image/jpeg") == times
+        assert len(bytes(mail)) < 10_000_000
+
+
 @pytest.mark.parametrize("name", [".Me", "Acme Inc.", "...", "Doe, J", "Müller & Co."])
 def test_a_senders_name_may_hold_any_sign(tmp_path, name):
     file = tmp_path / "alerts.toml"

@@ -155,6 +155,17 @@ def test_after_a_refusal_the_server_is_left_in_peace(server, certificate, tmp_pa
     assert server.logins == knocks
 
 
+def test_a_mail_that_is_too_large_holds_up_no_other(server, certificate, tmp_path, guards):
+    server.behaviour = "refuse size"
+    settings = mail_settings(server, certificate, tmp_path, extra="[incidents]\ncooldown_s = 0")
+    guard = guards(settings, tmp_path / "incidents")
+    guard.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: "MAIL REFUSED" in guard.status)
+    server.behaviour = "accept"
+    guard.unauthorized(picture(), [], 0.1, "0")
+    wait_for(lambda: server.accepted)
+
+
 CHILD = """
 import sys, time
 sys.path[:0] = [{root!r}, {tests!r}]
