@@ -266,7 +266,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--test-alerts", action="store_true", help="try voice, alarm, location, mail; name the lock")
     args = parser.parse_args(argv)
     check_together(parser, args)
-    if args.alerts is None and Path("alerts.toml").is_file():
+    if args.alerts is None and os.path.lexists("alerts.toml"):  # one that cannot be read is told, not passed over
         args.alerts = Path("alerts.toml")
     return args
 

@@ -7,6 +7,7 @@
 import argparse
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -92,6 +93,8 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
+        # What is no option may be a stream's address, with a password in it.
+        message = re.sub(r"(\w://)\S+", r"\1...", message)
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 

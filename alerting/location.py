@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import math
+import re
 import urllib.parse
 
 from alerting.bounded import Call
@@ -16,7 +17,7 @@ log = logging.getLogger("liveness.alerting")
 SIZE_LIMIT = 65536  # bytes
 # Where ipinfo.io, ipapi.co, ipstack, ip2location and ip-api.com put the reason for a refusal.
 REASON_KEYS = ("title", "reason", "info", "error_message", "message")
-SECRET_LENGTH = 8  # characters: shorter values in a query are options
+SECRET_LENGTH = 8  # characters: shorter parts of a path or query are options
 
 
 class LocationUnknown(Exception):
@@ -95,8 +96,10 @@ def _without_secrets(text: str, url: str) -> str:
     """Services have been seen to repeat the token that they do not know."""
     with contextlib.suppress(ValueError):
         address = urllib.parse.urlsplit(url)
-        values = [value for _, value in urllib.parse.parse_qsl(address.query) if len(value) >= SECRET_LENGTH]
-        for secret in filter(None, [*values, address.password]):
+        parts = re.split("[/&;=]", f"{address.username or ''}/{address.path}/{address.query}")
+        parts = [part for part in parts if len(part) >= SECRET_LENGTH] + [address.password or ""]
+        forms = {form for part in parts for form in (part, urllib.parse.unquote(part), urllib.parse.unquote_plus(part))}
+        for secret in sorted(filter(None, forms), key=len, reverse=True):
             text = text.replace(secret, "…")
     return text
 

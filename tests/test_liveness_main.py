@@ -210,6 +210,11 @@ def test_bad_input_is_told_in_one_line(run, watch, trained, sample, tmp_path):
     assert_one_line(watch(sample.real, "--false-pass", "0"), "--false-pass")
     assert_one_line(watch(sample.real, "--alerts", "bad.toml"), "bad.toml", "port")
     assert_one_line(run("liveness_main.py", "--model", trained.model), "--le")
+    done = watch("rtsp://me:secret@host/x", "rtsp://me:secret@host/x")
+    assert_one_line(done, "unrecognized arguments: rtsp://...")
+    assert "secret" not in done.stderr
+    (tmp_path / "alerts.toml").symlink_to("nowhere")
+    assert_one_line(watch(sample.real), "alerts.toml", "cannot be read")
 
 
 def test_without_a_screen_the_window_is_refused_in_one_line(run, trained, sample, tmp_path):

@@ -83,6 +83,24 @@ def test_bad_answer_gives_unknown_with_the_reason(answer, status, told):
     assert "top-secret-token" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "form, repeated",
+    [
+        ("http://{}/json?token=TOP-SECRET", "TOP-SECRET"),
+        ("http://{}/json?key=TOP-SECRET%2FTOO", "TOP-SECRET%2FTOO"),
+        ("http://{}/json?key=TOP-SECRET%2FTOO", "TOP-SECRET/TOO"),
+        ("http://{}/v1/TOP-SECRET/json", "TOP-SECRET"),
+        ("http://TOP-SECRET:@{}/json", "TOP-SECRET"),
+        ("http://me:TOP-SECRET@{}/json", "TOP-SECRET"),
+    ],
+)
+def test_a_server_that_repeats_what_it_was_asked_tells_no_secret(form, repeated):
+    with web_server(json.dumps({"error": f"unknown {repeated}"}).encode(), 403) as url:
+        settings = alerts.LocationSettings(form.format(url.split("/")[2]))
+        with pytest.raises(location.LocationUnknown, match="HTTP 403: unknown …$"):
+            location.locate(settings)
+
+
 def test_slow_answer_takes_no_longer_than_the_limit():
     with web_server(json.dumps(ANSWERS["ipinfo.io"]).encode(), pause_s=0.1) as url:
         began = time.monotonic()
