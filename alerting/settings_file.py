@@ -150,10 +150,10 @@ def _check_email(path: Path, email: EmailSettings) -> EmailSettings:
     addresses = {}
     for key in ("sender", "recipient"):
         text = getattr(email, key)
-        found = ONE_ADDRESS.fullmatch(text)
+        found = ONE_ADDRESS.fullmatch(text) if clean(text, 320) == text else None
         user, _, domain = (found["named"] or found["plain"]).rpartition("@") if found else ("", "", "")
         domain = domain if domain.startswith("[") else _ascii_domain(domain)
-        if clean(text, 320) != text or not domain:
+        if not domain:
             raise SettingsError(f"{path}: {key} in [email] must be one mail address, like me@example.com")
         name = (found["name"] or "").strip(' "')
         # Quoted, since a dot, say, would end it for those who read mails by the letter.
