@@ -93,11 +93,11 @@ class Recorder:
         """Finish both files. Raises RecordingError if they could not be written."""
         self._items.put(None)
         self._thread.join(0 if self._stuck else PATIENCE_S)
+        if self._failed:
+            raise RecordingError(self._failed)
         if self._stuck or self._thread.is_alive():
             files = " and ".join(str(file.path) for file in (self._movie, self._table) if file)
             raise RecordingError(f"{files}: not finished, since nothing more is taken there; choose another file")
-        if self._failed:
-            raise RecordingError(self._failed)
 
     def _work(self) -> None:
         while (item := self._items.get()) is not None:
