@@ -138,9 +138,13 @@ class Sounds:
             self._tell(job, "the voice has failed too often in this run")
             return
         try:
-            child = self._ahead if job.kind == "voice" and self._ahead else _Child(job.kind)
+            child = None
             if job.kind == "voice":
-                self._ahead = None
+                child, self._ahead = self._ahead, None
+            if child and child.ended:  # while it waited, as where memory is short
+                child.kill()
+                child = None
+            child = child or _Child(job.kind)
             with self._changed:
                 self._child = child
                 if self._closed:  # close() came too early to see this child
@@ -216,6 +220,10 @@ class _Child:
             raise SoundError(
                 f"cannot start a process for the {kind}: {getattr(error, 'strerror', None) or error}"
             ) from error
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
 
     def finish(self, request: dict, limit_s: float) -> None:
         """Hand it the request and wait for its end. Raises SoundError unless it says it is done."""

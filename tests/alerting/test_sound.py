@@ -147,6 +147,21 @@ def test_closing_in_the_middle_of_a_sentence_leaves_neither_process_nor_file(pla
 
 @linux
 @needs_voice
+def test_a_voice_that_is_killed_while_it_waits_costs_no_sentence(player):
+    player("exit 0")
+    sounds = sound.Sounds(voice=True)
+    ahead = wait_for(lambda: sounds._ahead)
+    ahead._process.kill()
+    ahead._process.wait()
+    ends = []
+    sounds.say("Warning.", on_end=ends.append)
+    wait_for(lambda: ends)
+    sounds.close(time.monotonic() + 1)
+    assert ends == [None]
+
+
+@linux
+@needs_voice
 def test_crashing_driver_is_restarted_and_given_up_after_three(player, caplog):
     player("kill -SEGV $(cut -d' ' -f5 /proc/$$/stat)")  # the whole process, not just the player
     sounds = sound.Sounds(voice=True)

@@ -160,7 +160,6 @@ def test_a_full_disk_is_told_and_costs_neither_the_earlier_video_nor_the_scores(
     assert len(scores.read_text().splitlines()) == 121
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on the size of files")
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes there have no names in the file system")
 def test_a_reader_who_takes_no_scores_does_not_keep_it_from_ending(tmp_path, monkeypatch):
     monkeypatch.setattr(recording, "PATIENCE_S", 0.5)
@@ -190,6 +189,7 @@ def test_a_disk_that_takes_no_more_of_a_files_video_is_waited_for_once(tmp_path,
     answers.set()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no limits on the size of files")
 def test_a_full_disk_is_told_and_costs_no_earlier_scores(tmp_path):
     scores = tmp_path / "scores.csv"
     scores.write_bytes(b"earlier")
