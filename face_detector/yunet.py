@@ -71,8 +71,9 @@ def shrink(frame: np.ndarray) -> tuple[np.ndarray, float]:
     scale = min(1.0, DETECTION_SIDE / max(frame.shape[:2]))
     if scale == 1:
         return frame, scale
-    size = [max(1, round(side * scale)) for side in frame.shape[1::-1]]  # of a very thin picture, no side may be 0
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), scale
+    # Of a very thin picture one pixel is left. By factors: to a size in whole pixels, faces would move by parts of one.
+    fy, fx = (max(scale, 1 / side) for side in frame.shape[:2])
+    return cv2.resize(frame, None, fx=fx, fy=fy, interpolation=cv2.INTER_AREA), scale
 
 
 def _weights(folder: Path) -> bytes:

@@ -5,6 +5,7 @@ from conftest import WEIGHTS
 
 from face_detector import CROP_SIDE, UPRIGHT, DetectorError, FaceDetector, cut, reach, reach_within, turn_of
 from face_detector.yunet import WEIGHTS as WEIGHTS_FILE
+from face_detector.yunet import shrink
 
 
 def test_every_frame_of_the_live_sample_has_one_face(detector, live_frames):
@@ -125,6 +126,16 @@ def test_stored_crops_are_shrunk_never_enlarged():
 @pytest.mark.parametrize("shape", [(2, 2000, 3), (4000, 1, 3), (1, 1, 3)])
 def test_in_a_very_thin_picture_is_no_face(detector, shape):
     assert detector.detect(np.zeros(shape, np.uint8)).shape == (0, 15)
+
+
+def test_shrinking_moves_nothing():
+    """368 pixels become 180, which are 179.5: a mark on the right stands where the scale says."""
+    frame = np.zeros((656, 368, 3), np.uint8)
+    frame[:, 300:340] = 255
+    small, scale = shrink(frame)
+    columns = np.arange(small.shape[1]) + 0.5
+    bright = small[0, :, 0].astype(float)
+    assert (columns @ bright) / bright.sum() / scale == pytest.approx(320, abs=0.3)
 
 
 def test_shrinking_averages_and_does_not_alias():

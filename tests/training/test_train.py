@@ -100,8 +100,8 @@ def test_training_that_comes_to_no_numbers_is_told_in_one_line(dataset, tmp_path
     options = ["-d", dataset, "-m", model, "-l", tmp_path / "le.pickle", "-p", tmp_path / "plot.png"]
     assert train.main([*map(str, options), "--epochs", "2", "--learning-rate", "1e38"]) == 2
     said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning: ")]
-    assert len(said) == 1 and "--learning-rate" in said[0]
-    assert not model.exists()
+    assert len(said) == 1 and "training has come to no numbers" in said[0] and "--learning-rate" in said[0]
+    assert not model.exists() and not (tmp_path / "plot.png").exists()
 
 
 # --- Fault 8: two outputs that are one file, outputs among the crops ---
