@@ -144,7 +144,7 @@ def authenticate(
 
         recorder = Recorder(args.output, args.scores, source.fps, source.live)
     ending = Ending(args.once, args.timeout, args.camera_timeout)
-    absence = Absence(args.away, only_authorized=args.owner) if args.away else None
+    absence = Absence(args.away, owner=args.owner) if args.away else None
     try:
         log.info("watching %s with %s", source.name, args.model)
         guard.say(GREETING)
@@ -166,7 +166,8 @@ def authenticator_of(args: argparse.Namespace, network, opening: Opening, source
     from authentication.authenticator import Authenticator
     from authentication.scoring import Scorer
 
-    scorer = Scorer(network, witness_of(opening, needed=args.owner), every_frame=source.stills)
+    scorer = Scorer(network, witness_of(opening, needed=args.owner), every_picture=source.stills)
+    verdict = Verdict(args.false_pass, args.false_lock)
     challenge = identity = None
     if args.challenge:
         from authentication.challenge import Challenge
@@ -175,9 +176,8 @@ def authenticator_of(args: argparse.Namespace, network, opening: Opening, source
     if args.owner:
         from authentication.identity import identity_of
 
-        verdict = Verdict(args.false_pass, args.false_lock)
-        identity = identity_of(args.model, opening.recognizer, source.stills, verdict, args.owner_threshold)
-    return Authenticator(scorer, Verdict(args.false_pass, args.false_lock), challenge, identity)
+        identity = identity_of(args.model, opening.recognizer, verdict, args.owner_threshold)
+    return Authenticator(scorer, verdict, challenge, identity, related=not source.stills)
 
 
 def witness_of(opening: Opening, needed: bool):

@@ -1,4 +1,4 @@
-"""The lock when nobody is in sight: no alarm, no incident, no mail."""
+"""The lock without an incident: when nobody is in sight, and during the cool-down. No alarm, no mail."""
 
 import logging
 import threading
@@ -49,14 +49,14 @@ class AwayLock:
             self._look_at, self._look = now + ASK_AGAIN_S, Call(self._ask)
         return self._locked
 
-    def lock(self) -> None:
-        """Lock; returns at once."""
+    def lock(self, why: str = "nobody in sight") -> None:
+        """Lock; returns at once. why: for the log."""
         if not self._acts:
             self.status = "rehearsal, nothing locked"
             return
         self.status = LOCK_WORDS["pending"]
         self._asked.clear()
-        Call(self._run)
+        Call(self._run, why)
 
     def close(self, limit_s: float) -> None:
         """Wait until the lock, if any, was asked for."""
@@ -68,22 +68,22 @@ class AwayLock:
 
         self._locked = screen_locked()
 
-    def _run(self) -> None:
+    def _run(self, why: str) -> None:
         from alerting.lock import confirm_lock, lock_workstation
 
         lock = lock_workstation(self._command)
         self._asked.set()
-        self._tell(lock)
+        self._tell(lock, why)
         confirmed = confirm_lock(lock)
         if confirmed != lock:
-            self._tell(confirmed)
+            self._tell(confirmed, why)
         if confirmed.state in ("failed", "unconfirmed"):
             self._say(LOCK_FAILED_SENTENCE)
 
-    def _tell(self, lock: "Lock") -> None:
+    def _tell(self, lock: "Lock", why: str) -> None:
         self.status = LOCK_WORDS[lock.state]
         with told("the lock could not be logged"):
             if lock.state in ("confirmed", "accepted"):
-                log.warning("nobody in sight: lock %s (%s)", lock.state, lock.how)
+                log.warning("%s: lock %s (%s)", why, lock.state, lock.how)
             else:
-                log.critical("nobody in sight: LOCK %s (%s): %s", lock.state.upper(), lock.how, lock.reason)
+                log.critical("%s: LOCK %s (%s): %s", why, lock.state.upper(), lock.how, lock.reason)

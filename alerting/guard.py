@@ -137,14 +137,16 @@ class Alerts:
         """Queue a sentence; with `overtake` it takes the place of all those not yet begun."""
         self._sounds.say(text, overtake=overtake)
 
-    def authorized(self, score: float) -> None:
-        """Welcome an authorized user; call it once per visit. `score` is p_real in 0..1."""
-        log.info("authorized: score %.3f", score)
+    def authorized(self, score: float, greet: bool = True) -> None:
+        """Somebody is authorized now. `score` is p_real in 0..1; `greet`: welcome them aloud."""
+        if greet:
+            log.info("authorized: score %.3f", score)
         self._lock_reported = False
         # However long the cool-down had grown while the screen was locked: the workstation is open now.
         self._cooldown_s = self._settings.incidents.cooldown_s
         self._next_incident = min(self._next_incident, time.monotonic() + self._cooldown_s)
-        self._sounds.say(AUTHORIZED_SENTENCE, overtake=True)
+        if greet:
+            self._sounds.say(AUTHORIZED_SENTENCE, overtake=True)
 
     @property
     def locked(self) -> bool:
@@ -155,6 +157,10 @@ class Alerts:
     def away_status(self) -> str:
         """What became of the last away(), in a few words; "" before there was one."""
         return self._away.status
+
+    def lock_again(self) -> None:
+        """Lock during the cool-down, and nothing else; returns at once."""
+        self._away.lock("refused again")
 
     def away(self) -> None:
         """Lock because nobody is in sight, and nothing else; returns at once."""

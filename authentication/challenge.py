@@ -1,7 +1,7 @@
 """Challenge the face: random head turns that neither a photo nor a recording can follow.
 
     challenge = Challenge(turns=2)
-    state = challenge.update(time_s, faces, verdict.state)      # every frame
+    state = challenge.update(time_s, passive, Followed(track.number, face))     # every picture
     challenge.prompt                                            # what to show now
     challenge.sentence                                          # what to say now, "" for nothing new
 
@@ -10,11 +10,12 @@ pose back to a frontal pose. `update` returns the authenticator's state: checkin
 authorized; unauthorized as soon as the passive verdict is, or after two failed rounds. There is no clock, no
 camera and no OpenCV in here: time, faces and the passive state come in, prompts and a state go out.
 
-A round fails at the wrong turn, at a turn before it was asked for, at a second face, at a jump to another
-face, at a loss of the face, or when the passive verdict turns to unauthorized. Failed rounds are remembered
-for ten minutes, even if the face goes away. A turn that does not come in time costs nothing but time: the
-next round comes later, and has one turn more, so that waiting for a sequence that suits a recording does not
-pay.
+A round fails at the wrong turn, at a turn before it was asked for, at a second face that is as large or nearly so, when
+another face takes the place of the one that is asked (its track ends), at a loss of the face, or when the passive
+verdict turns to unauthorized. Failed rounds are remembered for ten minutes, even if the face goes away. A turn that
+does not come in time costs nothing but time: the next round comes later, and has one turn more, so that waiting for a
+sequence that suits a recording does not pay. The same holds where the camera gave no picture for a moment, which a hand
+before the lens brings about; where the program did not run, the round begins anew at no cost.
 
 What chance has a replay? A photo cannot turn (see TURNED). A recording of turns has to show the right
 ones at the right moments. Give it the moments for nothing; then it has 2**-N a round, the order being drawn
@@ -33,8 +34,8 @@ incident (simulated). Somebody who plays the right clip at each prompt passes: a
 before the camera can answer, not that it is flesh.
 """
 
-import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -71,11 +72,8 @@ REACTION_S = 0.3
 # Between a frontal pose and the prompt, drawn anew each time: a recording cannot know when to turn.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.3, 1.2
 
-# One and the same face. Live heads moved by up to 0.06 of their box's longer side from one frame to the next
-# at 30 frames/s (1.8 a second), and grew or shrank by up to 7 %; another face is somewhere else or of another
-# size.
-JUMP, JUMP_A_SECOND, LONGEST_STEP_S, RESIZE = 0.3, 3.0, 0.1, 1.5
-LOST_S = 0.3
+# Whoever is refused here is refused until no face has been in view for so long.
+GONE_S = 1.0
 # A second face for longer than the glitch that changes no verdict.
 CROWD_S = 0.1
 
@@ -86,6 +84,7 @@ LONGEST_RETRY_S = 60.0  # somebody who works at the computer must not be asked o
 MOST_EXTRA_TURNS = 4
 PASSED_SHOWN_S = 2.0
 CROWD, LOST, SWAPPED = "One face only, please", "Stay in view", "Stay in view, without a jump"
+NO_PICTURE = "No picture for a moment: once more"
 EARLY, WRONG, NO_ANSWER = "Wait for the prompt", "That was the wrong way", "No turn was seen"
 
 
@@ -103,6 +102,21 @@ def draw_pause() -> float:
     return SHORTEST_PAUSE_S + (LONGEST_PAUSE_S - SHORTEST_PAUSE_S) * secrets.randbelow(1000) / 999
 
 
+class Followed(NamedTuple):
+    """The face that is asked, in one picture.
+
+    track: its number; 0 while no face is in view. face: float (15,), its row of FaceDetector.detect, of a picture that
+    is not mirrored; None while it cannot be seen. crowd: another face is in view that is not much smaller. picture:
+    False where the camera gave none. paused: this picture came after a gap in which there was none.
+    """
+
+    track: int
+    face: np.ndarray | None
+    crowd: bool = False
+    picture: bool = True
+    paused: bool = False
+
+
 class Challenge:
     """Asks for turns of the head, and tells from the faces that are seen whether they were made.
 
@@ -110,7 +124,6 @@ class Challenge:
     draw_turns, draw_pause: as the functions of that name; tests know beforehand what they draw.
     state: CHECKING, AUTHORIZED or UNAUTHORIZED. sentence: to be spoken now, "" for nothing new.
     prompt: what to show now, None for nothing.
-    visit: counts up whenever a verdict of this class no longer holds, so that the next one is news.
     """
 
     def __init__(
@@ -124,9 +137,10 @@ class Challenge:
         self._draw_turns, self._draw_pause = draw_turns, draw_pause
         self._failed: list[float] = []  # when rounds failed
         self._unanswered: list[float] = []  # when prompts ran out of time
-        self._last: np.ndarray | None = None  # the face that is followed, as last seen
-        self._last_s = self._now = 0.0
-        self._crowd, self._ahead, self._answer = _Span(), _Span(), _Span()
+        self._track = 0  # that is asked
+        self._now = 0.0
+        self._silent = False  # the camera has given no picture since the last one
+        self._gone, self._crowd, self._ahead, self._answer = _Span(), _Span(), _Span(), _Span()
         self._turned = {LEFT: _Span(), RIGHT: _Span()}
         self._usual, self._usual_frames = np.zeros(2), 0  # aspect and confidence of the frontal face
         self._order: list[str] = []  # the turns of this round
@@ -134,29 +148,38 @@ class Challenge:
         self._reason = ""  # why there is another round
         self._phase, self._since, self._until = WAITING, 0.0, 0.0
         self._asked = False
-        self.visit, self.sentence, self.state = 0, "", CHECKING
+        self.sentence, self.state = "", CHECKING
 
-    def update(self, time_s: float, faces: np.ndarray, passive: str) -> str:
-        """Take in a frame and return the state.
+    def update(self, time_s: float, passive: str, followed: Followed) -> str:
+        """Take in a picture and return the state.
 
-        time_s: when it was taken, in seconds, never falling. faces: float (N, 15) as FaceDetector.detect
-        gives them, of a picture that is not mirrored. passive: Verdict's state after this frame.
+        time_s: when it was taken, in seconds, never falling. passive: the state of the face without a challenge.
         """
         self._now, self.sentence, self._asked = time_s, "", passive == AUTHORIZED
         self._failed = [then for then in self._failed if time_s - then < FORGET_S]
         self._unanswered = [then for then in self._unanswered if time_s - then < FORGET_S]
+        if not followed.picture:
+            self._silent = True
+        else:
+            if followed.paused:
+                self._resume()
+            self._silent = False
+            self._take_in(passive, followed)
+        own = {PASSED: AUTHORIZED, BARRED: UNAUTHORIZED}.get(self._phase, CHECKING)
+        self.state = passive if passive != AUTHORIZED and own != UNAUTHORIZED else own
+        return self.state
+
+    def _take_in(self, passive: str, followed: Followed) -> None:
+        gone_s = self._gone.lasts(self._now, not followed.track)
         if self._phase == BARRED:
-            if passive == CHECKING:  # whoever was barred has gone
+            if gone_s >= GONE_S:
                 self._wait()
         elif passive != AUTHORIZED:
-            self._lose(LOST)
+            self._lose(SWAPPED if self._track and followed.track and self._track != followed.track else LOST)
         else:
-            face = self._follow(faces)
+            face = self._follow(followed)
             if face is not None:
                 self._step(face)
-        own = {PASSED: AUTHORIZED, BARRED: UNAUTHORIZED}.get(self._phase, CHECKING)
-        self.state = UNAUTHORIZED if passive == UNAUTHORIZED else own
-        return self.state
 
     @property
     def prompt(self) -> Prompt | None:
@@ -179,41 +202,35 @@ class Challenge:
 
     # --- one and the same face ---
 
-    def _follow(self, faces: np.ndarray) -> np.ndarray | None:
-        """The face that was followed so far; None where it cannot be seen."""
-        if self._last is not None and self._now - self._last_s > LOST_S:
-            self._lose(LOST)
-        if not len(faces):
+    def _follow(self, followed: Followed) -> np.ndarray | None:
+        """The face that is asked; None where it cannot be seen."""
+        if self._track and self._track != followed.track:
+            self._lose(SWAPPED)
+        self._track = followed.track
+        if followed.face is None:
             self._break_spans()
             return None
-        if self._crowd.lasts(self._now, len(faces) > 1) > CROWD_S and self._phase in ROUND:
-            self._lose(CROWD)
-        if self._last is None:
-            face = faces[np.argmax(faces[:, 2] * faces[:, 3])]
-        else:
-            face = min(faces, key=self._distance)
-            if not self._may_be(face):
-                self._lose(SWAPPED)
-        self._last, self._last_s = face, self._now
-        return face if self._phase != BARRED else None
-
-    def _distance(self, face: np.ndarray) -> float:
-        """From where the face was last, in its box's longer side."""
-        middles = [(f[0] + f[2] / 2, f[1] + f[3] / 2) for f in (self._last, face)]
-        return math.dist(*middles) / max(self._last[2:4].max(), 1.0)
-
-    def _may_be(self, face: np.ndarray) -> bool:
-        """Whether a head can have come from where it was last to where this one is."""
-        resize = face[2:4].max() / max(self._last[2:4].max(), 1.0)
-        # However long it was out of sight, it was not away to fetch a photo: that is what LOST_S is for.
-        reach = JUMP + JUMP_A_SECOND * min(self._now - self._last_s, LONGEST_STEP_S)
-        return self._distance(face) <= reach and 1 / RESIZE <= resize <= RESIZE
+        if self._crowd.lasts(self._now, followed.crowd) > CROWD_S and self._phase in ROUND:
+            self._fail(CROWD)
+            self._break_spans()
+        return followed.face if self._phase != BARRED else None
 
     def _lose(self, reason: str) -> None:
         """It is no longer sure to be the same live face: a round fails, a pass is over, all begins anew."""
-        self._last = None
+        self._track = 0
         if self._phase in ROUND:
             self._fail(reason)
+        elif self._phase == PASSED:
+            self._wait()
+        self._break_spans()
+
+    def _resume(self) -> None:
+        """There was no picture for a while, which is nobody's failure: another round, with another order."""
+        self._track = 0
+        if self._phase in ROUND:
+            if self._silent:
+                self._unanswered.append(self._now)
+            self._wait(self._retry_s() if self._silent else RETRY_S, NO_PICTURE)
         elif self._phase == PASSED:
             self._wait()
         self._break_spans()
@@ -302,12 +319,13 @@ class Challenge:
 
     def _run_out(self) -> None:
         self._unanswered.append(self._now)
-        self._wait(min(RETRY_S * 2 ** (len(self._unanswered) - 1), LONGEST_RETRY_S), NO_ANSWER)
+        self._wait(self._retry_s(), NO_ANSWER)
+
+    def _retry_s(self) -> float:
+        return min(RETRY_S * 2 ** (len(self._unanswered) - 1), LONGEST_RETRY_S)
 
     def _wait(self, pause_s: float = 0.0, reason: str = "") -> None:
         """Ask for nothing yet."""
-        if self._phase in (PASSED, BARRED):
-            self.visit += 1
         self._order, self._done, self._reason, self.sentence = [], 0, reason, reason
         self._enter(WAITING, pause_s)
 

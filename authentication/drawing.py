@@ -37,6 +37,8 @@ from authentication.view import View, label
 COLOURS = {CHECKING: (232, 232, 232), AUTHORIZED: (61, 128, 21), UNAUTHORIZED: (38, 38, 205)}
 # The box of a live stranger: blue to those who cannot tell red from green, as far from both as from amber.
 VIOLET = (237, 58, 124)
+# Faces that have no consequences.
+NO_COLOUR = (150, 150, 150)
 TEXT_ON = {CHECKING: DARK, AUTHORIZED: INK, UNAUTHORIZED: INK}
 
 
@@ -54,6 +56,8 @@ def draw(picture: np.ndarray, view: View) -> None:
     pad = max(3, round(0.45 * size))
     lines, banner_size = fit(view.banner, width - 2 * pad - round(2.2 * size), 1.1 * size)
     bottom = height - (round(1.28 * banner_size * len(lines)) + 2 * pad if lines else 0)
+    for box in view.others:
+        _box(picture, box, NO_COLOUR, 0.6 * size)
     for box in view.boxes:
         _box(picture, box, VIOLET if view.stranger else COLOURS[view.state], size)
     top = draw_panel(picture, view.prompt) if view.prompt else 0

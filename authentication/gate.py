@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from authentication.asker import why_elsewhere
 from authentication.lockout import REFUSALS, WITHIN_S, Lockout, LockoutError
-from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
+from authentication.verdict import AUTHORIZED, CHECKING, STRANGER, UNAUTHORIZED
 
 if TYPE_CHECKING:
     from authentication.session import Outcome
 
 NO_VERDICT = 3
+HALF = 0.5
 STATUS = {AUTHORIZED: 0, UNAUTHORIZED: 1, CHECKING: NO_VERDICT}
 
 
@@ -85,12 +86,13 @@ class Gate:
         return NO_VERDICT
 
     def count(self, outcome: "Outcome", live: bool) -> None:
-        """Keep what the verdict means for the next: a refusal counts, until somebody is authorized. A rehearsal, of a
-        file that is neither live nor armed, counts for nothing."""
+        """Keep what the verdict means for the next: a refusal counts, until somebody is authorized, and so does more
+        than HALF of what a refusal needs, where a face went away before its verdict. A rehearsal, of a file that is
+        neither live nor armed, is not counted."""
         if not (self._lockout and (live or self._armed)):
             return
         state = _state(outcome)
-        if state == UNAUTHORIZED:
+        if state == UNAUTHORIZED or (state == CHECKING and outcome.judgement and outcome.judgement.against > HALF):
             self._lockout.refused()
         elif state == AUTHORIZED:
             with contextlib.suppress(LockoutError):  # told before the next look
@@ -100,12 +102,13 @@ class Gate:
         """Print the answer on one line; returns the status. name: the source's."""
         state = _state(outcome)
         if self._as_json:
-            score, reason = (outcome.look.score, outcome.look.reason) if outcome.look else (0.0, "")
+            score, reason = (outcome.judgement.score, outcome.judgement.reason) if outcome.judgement else (0.0, "")
             _print_json(name, state, score, outcome.time_s, reason if state == UNAUTHORIZED else outcome.why_undecided)
         elif state == CHECKING:
             print(f"{name}: no verdict: {outcome.why_undecided}", file=sys.stderr)
         else:
-            print(f"{name}: {outcome.look.told} after {outcome.time_s:.2f} s", flush=True)
+            stranger = f" ({STRANGER})" if outcome.judgement.reason == STRANGER else ""
+            print(f"{name}: {state}{stranger} after {outcome.time_s:.2f} s", flush=True)
         return STATUS[state]
 
 
@@ -116,7 +119,7 @@ def reset() -> int:
 
 
 def _state(outcome: "Outcome") -> str:
-    return outcome.look.state if outcome.look else CHECKING
+    return outcome.judgement.state if outcome.judgement else CHECKING
 
 
 def _print_json(name: str, state: str, score: float, time_s: float, reason: str) -> None:

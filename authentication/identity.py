@@ -1,76 +1,95 @@
-"""Whether the face before the camera is an owner's: evidence over time, as Verdict weighs it.
+"""Whether a face is an owner's: the evidence about one track, and the comparisons that bring it.
 
-    identity = Identity(recognition, Verdict(false_pass, false_lock))
-    who = identity.update(time_s, frame, faces)      # CHECKING, AUTHORIZED: an owner, UNAUTHORIZED: a stranger
+    identity = identity_of(model, recognizer, stills, Verdict(), threshold=None)
+    track.owner = identity.test()                   # of each new track
+    identity.compare(time_s, frame, track)          # at most LOOKS_PER_S times a second
+    track.owner.state                               # CHECKING, AUTHORIZED: an owner, UNAUTHORIZED: a stranger
 
-The time that clear evidence takes, what a glitch may do, what the bounds are worth and when a visit ends are Verdict's
-(see there); only what one look says differs.
+A comparison speaks for an owner only where the anti-spoofing network took that very face in that very picture for
+live, and for nobody but the track that it was made of. Blurred, bowed or dark faces (see face_recognizer.unfit) are
+evidence of nothing, and so is a network that fails. A face that is turned away may speak for an owner, and against
+nobody: strangers' faces that are turned scored 0.40 at most (8,400 comparisons), half of the owners' 0.71 and more.
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
-from authentication.recognition import FEWEST_LOOKS, NOTHING, Likeness, Recognition
-from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
-from face_recognizer import NETWORK, Recognizer
+from authentication.verdict import THRESHOLD, OwnerTest, Verdict
+from face_recognizer import NETWORK, TURNED_AWAY, Recognizer, unfit
 from model_file.owners import read_owners
 from model_file.reading import ModelError
-from model_file.scores import probability
 
-# A comparison score that is as likely an owner's as a stranger's, and how fast the log odds rise with the score.
-THRESHOLD, SLOPE = 0.50, 25.0
+if TYPE_CHECKING:
+    from authentication.tracks import Track
+
+log = logging.getLogger("liveness.authentication")
+
+# A comparison costs 12 to 25 ms, five times what the anti-spoofing network does: so many a second at most, and fewer
+# while they bring no news.
+LOOKS_PER_S, CALM_LOOKS_PER_S = 6.0, 2.0
 
 
 class Identity:
-    """Evidence about whose face it is, from its appearance until it is gone.
+    """Compares the faces of one source with the owners' templates.
 
-    verdict: one of its own. threshold: the comparison score, -1 to 1, that speaks neither for an owner nor against.
-    state: CHECKING, AUTHORIZED (an owner) or UNAUTHORIZED (a stranger).
-    progress: share of the evidence that a verdict needs, 0 to 1.
-    visit: counts up whenever a stranger is none any more, so that the next one is news.
+    templates: of each owner, float32 (N, 128), each of length 1. threshold: see OwnerTest.
     """
 
-    def __init__(self, recognition: Recognition, verdict: Verdict, threshold: float = THRESHOLD):
-        self._recognition, self._verdict, self._threshold = recognition, verdict, threshold
-        self._calm = False  # the last look brought no news
-        self.state, self.visit = CHECKING, 0
+    def __init__(
+        self, recognizer: Recognizer, templates: list[np.ndarray], bounds: Verdict, threshold: float = THRESHOLD
+    ):
+        self._recognizer, self._templates = recognizer, np.concatenate(templates)
+        self._bounds, self._threshold = bounds, threshold
+        self._failed = False
 
-    def update(self, time_s: float, frame: np.ndarray | None, faces: np.ndarray) -> str:
-        """Take in a frame and return the state; see Recognition.likeness."""
-        likeness = self._recognition.likeness(time_s, frame, faces, self._calm)
-        # A face that was never seen clearly is nobody's: whoever takes the owner's place does not inherit his name.
-        p_owner = float(probability(self._log_odds(likeness))) if likeness is not NOTHING else None
-        before, self.state = self.state, self._verdict.update(time_s, p_owner)
-        self.visit += before == UNAUTHORIZED != self.state
-        if len(faces):
-            self._calm = self._is_calm(likeness.latest)
-        return self.state
+    def test(self) -> OwnerTest:
+        """What a new track begins with."""
+        return OwnerTest(self._bounds, self._threshold)
 
-    @property
-    def progress(self) -> float:
-        return abs(self._verdict.confidence)
+    def due(self, time_s: float, frame: np.ndarray, track: "Track") -> bool:
+        """Whether the track's face is to be compared in this picture: not too soon, and clear enough."""
+        if not track.owner_rate.due(time_s, self._rate(track)):
+            return False
+        try:
+            return unfit(frame, track.face) in ("", TURNED_AWAY)
+        except (cv2.error, ValueError) as error:
+            self._report(error)
+            return False
 
-    def _is_calm(self, latest: float) -> bool:
-        """Whether the last look said what is known already, or is as clear a sign of an owner as is needed."""
-        if self.state == CHECKING:
-            return probability(SLOPE * (latest - self._threshold)) >= self._verdict.clear
-        return (latest >= self._threshold) == (self.state == AUTHORIZED)
+    def compare(self, time_s: float, frame: np.ndarray, track: "Track") -> bool:
+        """Compare the track's face, in a picture for which it was due; False: it is another than a moment ago."""
+        track.owner_rate.done(time_s, self._rate(track))
+        try:
+            score = float((self._templates @ self._recognizer.embed(frame, track.face)).max())
+        except (cv2.error, ValueError) as error:  # ValueError: landmarks that are none
+            self._report(error)
+            return True
+        if not np.isfinite(score):
+            return True
+        ahead = unfit(frame, track.face) != TURNED_AWAY
+        return track.owner.add(time_s, score, track.log_odds > 0, ahead)
 
-    def _log_odds(self, likeness: Likeness) -> float:
-        """An owner's against a stranger's. A bad start must not make an owner a stranger: against him speak no fewer
-        than FEWEST_LOOKS."""
-        log_odds = SLOPE * (likeness.score - self._threshold)
-        return log_odds if likeness.looks >= (1 if log_odds > 0 else FEWEST_LOOKS) else 0.0
+    @staticmethod
+    def _rate(track: "Track") -> float:
+        return CALM_LOOKS_PER_S if track.owner.calm else LOOKS_PER_S
+
+    def _report(self, error: Exception) -> None:
+        if not self._failed:
+            log.error("a face could not be compared with the owners': %s", " ".join(str(error).split()))
+        self._failed = True
 
 
 def identity_of(
-    model: Path, recognizer: Callable[[], Recognizer], stills: bool, verdict: Verdict, threshold: float | None
+    model: Path, recognizer: Callable[[], Recognizer], bounds: Verdict, threshold: float | None
 ) -> Identity:
     """For the owners whom the model knows. recognizer: gives it once it is read, and is asked last, since that takes
-    longest. stills: see Looks. threshold: None for the usual one. Raises ModelError, and what recognizer raises."""
+    longest. threshold: None for the usual one. Raises ModelError, and what recognizer raises."""
     owners = read_owners(model, NETWORK)
     if not owners:
         raise ModelError(f"{model}: knows no owner; enrol one: train.py --add-owner NAME CROPS... --model {model}")
-    return Identity(Recognition(recognizer(), [*owners.values()], stills), verdict, threshold or THRESHOLD)
+    return Identity(recognizer(), [*owners.values()], bounds, threshold or THRESHOLD)

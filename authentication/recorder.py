@@ -27,7 +27,7 @@ from storage.user_error import UserError
 
 log = logging.getLogger("liveness.authentication")
 
-SCORES_HEADER = ("frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict")
+SCORES_HEADER = ("frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict", "track", "track_state")
 # So many pictures wait for the recorder: half a second of a camera's, 100 MB at 1080p.
 WAITING_PICTURES = 16
 # A disk, or whoever reads a pipe, that takes nothing for so long is waited for no more.

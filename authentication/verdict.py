@@ -1,19 +1,19 @@
-"""From the scores of single frames to a verdict: Wald's sequential probability ratio test, in time.
+"""From the scores of single pictures to a verdict about one face: Wald's sequential probability ratio test, in time.
 
     verdict = Verdict(false_pass=0.001, false_lock=0.001)
-    state = verdict.update(time_s, p_real)     # p_real of the most suspicious face; None: no face
+    state = verdict.update(lasted_s, log_odds)
 
-One frame decides nothing. Each adds its log-likelihood ratio, live against replayed, to the evidence, and a
-verdict falls when the evidence makes either error less likely than its bound. Frames are not independent
-(neighbours are near copies, and share the light, the focus and the network's mistakes), so what one may say is
-capped, and counts for the time that it stands for, not as a frame: 10 and 60 frames/s decide alike.
+One picture decides nothing. Each adds its log-likelihood ratio, live against replayed, to the evidence, and a
+verdict falls when the evidence makes either error less likely than its bound. Pictures are not independent
+(neighbours are near copies, and share the light, the focus and the network's mistakes), so what one may add is
+capped, and counts for the time that it stands for, not as a picture: 10 and 60 pictures a second decide alike.
 
 How long clear evidence takes is fixed, whatever the bounds: half a second or so for the first verdict, 0.9 s to
 overturn one; a glitch of 0.1 s suffices for neither. The bounds say how clear "clear" is: the cap follows from
 them. So stricter bounds do not slow down a clear face, but a doubtful one.
 
 What the bounds are worth: they hold for a first verdict on looks LOOKS_PER_S apart whose errors are independent,
-and for scores whose logit is the log-likelihood ratio. A network that errs does so for a second at a time, and no
+and for log odds that are the log-likelihood ratio. A network that errs does so for a second at a time, and no
 rule that must follow a second of clear evidence can see through a second of clear error. Read them as a dial,
 then; benchmarks/verdict_rates.py measures what its settings give, in false locks and passes an hour.
 
@@ -23,10 +23,12 @@ Source: A. Wald, "Sequential Tests of Statistical Hypotheses", Annals of Mathema
 import math
 
 CHECKING, AUTHORIZED, UNAUTHORIZED = "checking", "authorized", "unauthorized"
-# Why a face is not authorized. One that fails the challenge may well score as live, and a stranger does.
+# Why a face is unauthorized. A face that fails the challenge may score as live, and a stranger's does.
 REPLAY, CHALLENGE, STRANGER = "scored as a photo or replay", "failed the challenge", "a live stranger"
-# Why a live face is not authorized yet.
+# Why a face in view has no verdict yet. The last is followed by how many pictures came.
 UNKNOWN = "not seen clearly enough to tell whose it is"
+PICTURE = "the only face in view is a picture in the room"
+TOO_SLOW = "the camera is too slow"
 
 # Both bounds must lie within these. One of 1e-6 beside one of 0.01 leaves a quarter of OVERTURN_S to the quicker
 # verdict, which is just above what a glitch can bring.
@@ -34,77 +36,160 @@ STRICTEST, LOOSEST = 1e-6, 0.01
 # How many independent looks a second of video is worth. What lasts for a tenth of a second is one glitch, and one
 # look; measured correlation times of the scores on our recordings are 0.07 to 2 s, so it is rather fewer.
 LOOKS_PER_S = 10.0
-# Clear evidence takes so long to overturn a verdict. At 10 frames/s one more frame may pass: 1 s in all.
+# Clear evidence takes so long to overturn a verdict. At 10 pictures a second one more may pass: 1 s in all.
 OVERTURN_S = 0.9
-# A frame speaks for no longer than this: after a pause nobody knows what was there in between. So a glitch of 0.1 s
-# brings 0.2 s of evidence at most (its first frame stands for the time before it).
-LONGEST_FRAME_S = 0.1
-# Without a face for so long, the visit is over, and the next face starts from nothing.
-VISIT_GAP_S = 1.0
-# How fast the displayed score follows the frames' scores.
-SCORE_TIME_S = 0.3
-# Nearer to 0 or 1 the logarithm would not be finite.
-SURE = 1e-9
+# A picture speaks for no longer than this: after a pause nobody knows what was there in between. So a glitch of 0.1 s
+# brings 0.2 s of evidence at most (its first picture stands for the time before it).
+LONGEST_PICTURE_S = 0.1
+# How fast the displayed score follows the pictures' scores, and the log odds beyond which it does not matter.
+SCORE_TIME_S, SCORE_CAP = 0.3, 12.0
+# Sums of floats miss a bound by less.
+ROUNDING = 1e-9
+# A comparison score that is as likely an owner's as a stranger's, and how fast the log odds rise with the score.
+THRESHOLD, SLOPE = 0.50, 25.0
+# No fewer comparisons than these authorize, and none sooner than FOR_S after the first of them; no fewer than those
+# refuse: a bad start must not make an owner a stranger.
+FEWEST_FOR, FOR_S, FEWEST_AGAINST = 3, 0.5, 4
+# A score this far above the threshold and one this far below it, one after the other within CHANGE_S, are of two faces.
+# Of 1,900 comparisons with 11 owners' own templates 6 were that far below, none of them next to one that far above.
+CLEAR, CHANGE_S = 0.08, 0.6
 
 
 class Verdict:
-    """Evidence about the face before the camera, from its appearance until it is gone.
+    """The evidence about one face.
 
     false_pass, false_lock: bounds, STRICTEST to LOOSEST, on the chance that a replay is authorized or a live face
         is not, as far as looks are independent. Raises ValueError outside.
-    state: CHECKING, AUTHORIZED or UNAUTHORIZED. score: p_real averaged over the last moments, 0 to 1.
-    clear: p_real from which on, or 1 less it from which down, steady evidence decides as fast as it can; nearer to
-        0.5 it takes longer in proportion to the logit. 0.82 with the default bounds, 0.73 to 0.95 with others.
-    confidence: share of the evidence that a verdict needs, -1 (unauthorized) to 1 (authorized).
-    visit: counts the visits, from 1; 0 before the first face.
+    state: CHECKING, AUTHORIZED or UNAUTHORIZED. log_odds: the mean of the last moments, None before the first picture.
+    clear: the log odds, above 0, from which on, or below its negative, steady evidence decides as fast as it can;
+        nearer to 0 it takes longer in proportion. 1.5 with the default bounds, 1.0 to 3.1 with others.
+    evidence: the log-likelihood ratio of this face's pictures so far. worst: the lowest that it has been, 0 or below.
+    burden: 0 or below: what other faces left that speaks against this one (see prominence).
+    share: of what a verdict needs, -1 (unauthorized) to 1 (authorized).
     """
 
     def __init__(self, false_pass: float = 0.001, false_lock: float = 0.001):
         for rate in (false_pass, false_lock):
             if not STRICTEST <= rate <= LOOSEST:
                 raise ValueError(f"an error rate of {rate}; it must be from {STRICTEST} to {LOOSEST}")
-        self._pass_at = math.log((1 - false_lock) / false_pass)
-        self._lock_at = math.log(false_lock / (1 - false_pass))
-        # The most that one look may say, as a log-likelihood ratio.
-        self._cap = (self._pass_at - self._lock_at) / (LOOKS_PER_S * OVERTURN_S)
-        self.clear = 1 / (1 + math.exp(-self._cap))
-        self.visit = 0
-        self._forget()
+        self.false_pass, self.false_lock = false_pass, false_lock
+        self.pass_at = math.log((1 - false_lock) / false_pass)
+        self.lock_at = math.log(false_lock / (1 - false_pass))
+        self.clear = (self.pass_at - self.lock_at) / (LOOKS_PER_S * OVERTURN_S)
+        self.state, self.evidence, self.burden, self.worst = CHECKING, 0.0, 0.0, 0.0
+        self.log_odds: float | None = None
 
-    def update(self, time_s: float, p_real: float | None) -> str:
-        """Take in a frame and return the state.
+    def update(self, lasted_s: float, log_odds: float) -> str:
+        """Take in a picture of the face and return the state.
 
-        time_s: when it was taken, in seconds; a clock that runs backwards starts a new visit. p_real: 0 to 1, the
-        lowest of its faces, since any face judged fake outweighs a live one beside it; None where there is no face.
-        What is not a number speaks for nobody, and counts as 0.
+        lasted_s: seconds that it stands for, 0 for the first. log_odds: of a live face; what is not a number has seen
+        no live face.
         """
-        if self._last_s is not None and not 0 <= time_s - self._last_s < VISIT_GAP_S:
-            self._forget()
-        if p_real is None:
-            return self.state
-        if self._last_s is None:
-            # The first frame of a visit only starts the clock.
-            self.visit, lasted = self.visit + 1, 0.0
-        else:
-            lasted = min(time_s - self._last_s, LONGEST_FRAME_S)
-        self._last_s = time_s
-        p_real = max(SURE, min(p_real, 1 - SURE))  # in this order NaN becomes the lowest
-        ratio = math.log(p_real / (1 - p_real))
-        self._evidence += max(-self._cap, min(self._cap, ratio)) * LOOKS_PER_S * lasted
+        log_odds = log_odds if log_odds == log_odds else -SCORE_CAP
+        lasted_s = min(lasted_s, LONGEST_PICTURE_S)
+        self.evidence += max(-self.clear, min(self.clear, log_odds)) * LOOKS_PER_S * lasted_s
         # No more than a verdict needs: an hour of live face must not outweigh the replay that follows it.
-        self._evidence = max(self._lock_at, min(self._pass_at, self._evidence))
-        if self._evidence >= self._pass_at:
+        self.evidence = max(self.lock_at - self.burden, min(self.pass_at - self.burden, self.evidence))
+        self.worst = min(self.worst, self.evidence)
+        if self.evidence + self.burden >= self.pass_at - ROUNDING:
             self.state = AUTHORIZED
-        elif self._evidence <= self._lock_at:
+        # What other faces left refuses nobody before a picture of this one speaks clearly against it.
+        elif self.evidence + self.burden <= self.lock_at + ROUNDING and log_odds < (
+            -self.clear if self.burden else 0.0
+        ):
             self.state = UNAUTHORIZED
-        weight = 1 - math.exp(-lasted / SCORE_TIME_S)
-        self.score = p_real if self.score is None else self.score + weight * (p_real - self.score)
+        shown = max(-SCORE_CAP, min(SCORE_CAP, log_odds))
+        weight = 1 - math.exp(-lasted_s / SCORE_TIME_S)
+        self.log_odds = shown if self.log_odds is None else self.log_odds + weight * (shown - self.log_odds)
         return self.state
 
     @property
-    def confidence(self) -> float:
-        return self._evidence / (self._pass_at if self._evidence > 0 else -self._lock_at)
+    def share(self) -> float:
+        total = self.evidence + self.burden
+        return total / (self.pass_at if total > 0 else -self.lock_at)
 
-    def _forget(self) -> None:
-        self.state, self.score = CHECKING, None
-        self._evidence, self._last_s = 0.0, None
+    @property
+    def against(self) -> float:
+        """What its end leaves to the next face: the evidence against it, 0 or below."""
+        return self.burden + min(0.0, self.evidence)
+
+    def unburden(self) -> None:
+        """What speaks against it, and what other faces left, counts no longer."""
+        self.evidence, self.burden, self.worst = min(self.evidence, self.pass_at), 0.0, 0.0
+
+    def fresh(self) -> "Verdict":
+        """One with the same bounds that has seen nothing."""
+        return Verdict(self.false_pass, self.false_lock)
+
+
+class OwnerTest:
+    """The evidence whether one face is an owner's: Wald's test, as Verdict's, on comparison scores.
+
+    bounds: the verdict whose bounds hold: false_pass that a stranger is authorized, false_lock that an owner is not.
+    threshold: the comparison score, -1 to 1, that speaks neither for an owner nor against.
+    state: CHECKING, AUTHORIZED (an owner) or UNAUTHORIZED (a stranger). evidence, worst, burden: as Verdict's.
+    calm: the last comparison brought no news.
+    """
+
+    def __init__(self, bounds: Verdict, threshold: float = THRESHOLD):
+        self._bounds, self._threshold = bounds, threshold
+        self.state, self.evidence, self.burden, self.worst = CHECKING, 0.0, 0.0, 0.0
+        self._for = self._against = 0  # how many comparisons spoke for an owner, and against
+        self._first_for_s = 0.0
+        self._clear_s, self._clearly_owner = -math.inf, False  # when one was clear last, and what it said
+        self.calm = False
+
+    def add(self, time_s: float, score: float, live: bool, ahead: bool = True) -> bool:
+        """Take in a comparison; False: this face is another one than a moment ago.
+
+        score: -1 to 1. live: whether the anti-spoofing network took this face in this picture for live; else the
+        score is no evidence. ahead: False of a face that is turned away, of which only a clear score for an owner is.
+        """
+        above = score - self._threshold
+        if not ahead and above < CLEAR:
+            return True
+        if abs(above) >= CLEAR:
+            changed = time_s - self._clear_s <= CHANGE_S and self._clearly_owner != (above > 0)
+            self._clear_s, self._clearly_owner = time_s, above > 0
+            if changed:
+                return False
+        self.calm = live and (above > 0) == (self.state == AUTHORIZED) and self.state != CHECKING
+        if live:
+            self._weigh(time_s, above)
+        return True
+
+    def _weigh(self, time_s: float, above: float) -> None:
+        low, high = self._bounds.lock_at, self._bounds.pass_at
+        if above > 0:
+            self._first_for_s = self._first_for_s if self._for else time_s
+            self._for += 1
+        else:
+            self._against += 1
+        self.evidence += max(low / FEWEST_AGAINST, min(high / FEWEST_FOR, SLOPE * above))
+        self.evidence = max(low - self.burden, min(high - self.burden, self.evidence))
+        self.worst = min(self.worst, self.evidence)
+        total = self.evidence + self.burden
+        long_enough = self._for >= FEWEST_FOR and time_s - self._first_for_s >= FOR_S - 1e-6
+        if total >= high - ROUNDING and long_enough:
+            self.state = AUTHORIZED
+        elif total <= low + ROUNDING and above <= 0 and self._against >= FEWEST_AGAINST:
+            self.state = UNAUTHORIZED
+
+    @property
+    def share(self) -> float:
+        """Of what a verdict needs, -1 (a stranger) to 1 (an owner)."""
+        total = self.evidence + self.burden
+        return total / (self._bounds.pass_at if total > 0 else -self._bounds.lock_at)
+
+    @property
+    def against(self) -> float:
+        """What its end leaves to the next face: the evidence against it, 0 or below."""
+        return self.burden + min(0.0, self.evidence)
+
+    def unburden(self) -> None:
+        """What speaks against it, and what other faces left, counts no longer."""
+        self.evidence, self.burden, self.worst = min(self.evidence, self._bounds.pass_at), 0.0, 0.0
+
+    def fresh(self) -> "OwnerTest":
+        """One that has seen nothing."""
+        return OwnerTest(self._bounds, self._threshold)

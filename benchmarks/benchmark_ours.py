@@ -77,7 +77,7 @@ def ours_loop(video: str, model: str, encoder: str, owner: str = "") -> dict:
             frames += source.length or len(decoded(Path(video)))
             began, cpu_began = time.perf_counter(), time.process_time()
             found = look_for_faces(source, detector)
-            identity = identity_of(Path(model), lambda: recognizer, False, Verdict(), None) if owner else None
+            identity = identity_of(Path(model), lambda: recognizer, Verdict(), None) if owner else None
             authenticator = Authenticator(Scorer(network, witness), Verdict(), None, identity)
             watch(source, found, authenticator, guard, None, None, Ending(), NeverStop)
             wall_s += time.perf_counter() - began
@@ -90,18 +90,19 @@ def ours_stages(video: str, model: str, encoder: str) -> dict:
     """Milliseconds of the CPU that each stage takes for a frame, one after the other in one thread."""
     from authentication.drawing import annotate
     from authentication.scoring import LOOKS_PER_S
-    from authentication.tracks import SmoothBoxes
-    from authentication.verdict import Verdict
-    from authentication.view import View
+    from authentication.smoothing import SmoothBoxes
+    from authentication.tracks import Tracks
+    from authentication.verdict import CHECKING, Verdict
+    from authentication.view import NO_BOXES, View
     from face_detector import view
     from face_detector.yunet import shrink
-    from model_file.scores import fuse, probability
+    from model_file.scores import fuse
 
     network, witness, detector = ours(model, encoder)
     spent, timed = stopwatch(("decode", "resize", "detect", "crop", "classify", "look", "track", "draw"))
     due_s = 0.0
     frames = 0
-    verdict, boxes = Verdict(), SmoothBoxes()
+    tracks, boxes = Tracks(Verdict), SmoothBoxes()
     capture = cv2.VideoCapture(video)
     fps = capture.get(cv2.CAP_PROP_FPS) or CAMERA_FPS
     while (read := timed("decode", capture.read))[0]:
@@ -109,19 +110,21 @@ def ours_stages(video: str, model: str, encoder: str) -> dict:
         frames += 1
         timed("resize", lambda: shrink(frame))
         faces = timed("detect", lambda: detector.detect(frame))
-        scores = []
-        if len(faces):
+        seen = timed("track", lambda: tracks.follow(time_s, frame, faces))
+        if seen:
             crops = timed(
                 "crop", lambda: np.stack([view(frame, face[:4], network.margin, network.input_size) for face in faces])
             )
             log_odds = timed("classify", lambda: network.log_odds(crops))
             if witness and time_s >= due_s:  # as often as Scorer asks it, of one face
                 due_s += 1 / LOOKS_PER_S
-                word = timed("look", lambda: witness.look(frame, faces[0, :4]))
-            scores = probability(fuse(word, log_odds, network.weight) if witness else log_odds).tolist()
-        state = timed("track", lambda: verdict.update(time_s, min(scores, default=None)))
-        shown = timed("track", lambda: boxes.update(time_s, faces))
-        timed("draw", lambda: annotate(frame, View(shown, state, 0.5, 0.5)))
+                spoof = timed("look", lambda: witness.look(frame, faces[0, :4]))
+            for track, value in zip(seen, fuse(spoof, log_odds, network.weight) if witness else log_odds):
+                track.log_odds = value
+                timed("track", track.judge)
+        shown = timed("track", lambda: boxes.update(time_s, {track.number: track.face for track in seen}))
+        drawn = View(np.array([*shown.values()]) if shown else NO_BOXES, seen[0].state if seen else CHECKING, 0.5, 0.5)
+        timed("draw", lambda: annotate(frame, drawn))
     spent["detect"] -= spent["resize"]  # detect() resizes by itself
     return {stage: 1000 * seconds / frames for stage, seconds in spent.items()}
 

@@ -26,7 +26,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = map(str, (ROOT, ROOT / "benchmarks", ROOT / "tests" / "model_file", ROOT / "tests" / "anti_spoofing"))
+TESTS = ROOT / "tests"
+sys.path[:0] = map(str, (ROOT, ROOT / "benchmarks", TESTS, TESTS / "model_file", TESTS / "anti_spoofing"))
 
 from fuzz_targets import TARGETS, Target  # noqa: E402
 from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402

@@ -32,13 +32,14 @@ def ours_faces(video: str, model: str, encoder: str) -> list[dict]:
             began = time.thread_time()
             found = find(detector, picture)
             middle = time.thread_time()
-            look = authenticator.judge(n / 30, picture, found)
+            judgement = authenticator.judge(n / 30, picture, found)
             find_ms.append(1000 * (middle - began))
             judge_ms.append(1000 * (time.thread_time() - middle))
         rows.append(
             {
                 "faces": count,
-                "found": len(look.faces),
+                "found": len(found.faces),
+                "judged": len(judgement.faces),
                 "find_ms": statistics.median(find_ms),
                 "judge_ms": statistics.median(judge_ms),
             }

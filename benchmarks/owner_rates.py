@@ -8,17 +8,17 @@ those are not compared. --of: only these scenes, as owners and as strangers.
 
 Each person is enrolled from one half of the recording, by gather_examples.py's crops and train.py's enrolment, and
 meets the authenticator in the other half; then the same the other way round. Everybody else is a stranger to all of
-them. Whether a face is live does not matter here. Reported are, in the terms of ISO/IEC 19795-1,
+them. Every face scores as live here. Reported are, in the terms of ISO/IEC 19795-1,
 
-  FNMR, FMR     share of the comparison scores on the wrong side of the threshold: of an owner's, of a stranger's;
-                of single looks and of the best of a second, which is what counts
-  verdicts      whom Identity takes the face for, at first and at any time
+  FNMR, FMR     share of the comparison scores on the wrong side of the threshold: of an owner's, of a stranger's
+  verdicts      whom the authenticator takes the face for, at first and at any time
 
 with intervals from drawing people, not frames, anew (bootstrap, 95 %); where nobody failed, 3 / the number of people.
 """
 
 import argparse
 import itertools
+import logging
 import sys
 import tempfile
 from collections import Counter
@@ -30,9 +30,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import gather_examples
-from authentication.authenticator import find
-from authentication.identity import THRESHOLD, Identity
-from authentication.recognition import BEST_OF_S, FEWEST_LOOKS, LOOKS_PER_S, Recognition
+from authentication.authenticator import Authenticator, find
+from authentication.identity import LOOKS_PER_S, THRESHOLD, Identity
 from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
 from capture import crops
 from capture.opening import open_source
@@ -43,7 +42,7 @@ from training.enrolment import Nobody, enrol
 WEIGHTS = Path(__file__).resolve().parent.parent / "face_detector"
 DRAWS = 2000
 OWNER, STRANGER = "owner", "stranger"
-WHO = {AUTHORIZED: OWNER, UNAUTHORIZED: STRANGER, CHECKING: "nobody known"}
+WHO = {AUTHORIZED: OWNER, UNAUTHORIZED: STRANGER}
 
 
 class Owner(NamedTuple):
@@ -57,16 +56,14 @@ class Owner(NamedTuple):
 
 
 class Meeting(NamedTuple):
-    """What an owner's templates said of a recording. owner, scene: whose they are. own: of the owner's, the other half.
-    scores: of the looks. words: the best of each second. at_first: the first verdict. seconds: how long each held."""
+    """What came of an owner's templates and a recording. owner, scene: whose they are. own: the owner's other half.
+    scores: of the comparisons. verdicts: OWNER and STRANGER, or what there was of them, the first one first."""
 
     owner: str
     scene: str
     own: bool
     scores: np.ndarray
-    words: np.ndarray
-    at_first: str
-    seconds: Counter
+    verdicts: list[str]
 
 
 class Remembering:
@@ -82,8 +79,17 @@ class Remembering:
         return self._known[key]
 
 
+class Live:
+    """A scorer for which every face is live."""
+
+    def score(self, time_s: float, frame: np.ndarray, tracks: list, now=()) -> None:
+        for track in tracks:
+            track.log_odds = 9.0
+
+
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    logging.getLogger("liveness").setLevel(logging.ERROR)  # a slow recording would be told of at each meeting
     detector = FaceDetector(WEIGHTS)
     who = {scene: names[0] for names in args.same for scene in names}
     scenes = [folder.name for folder in sorted(args.videos.iterdir()) if folder.is_dir()]
@@ -144,19 +150,20 @@ def meet(
     """Show a recording to all of them at once."""
     recognizer = Remembering()
     owners = own + strangers
-    identities = [Identity(Recognition(recognizer, [one.templates]), Verdict(), threshold) for one in owners]
-    states: list[list[tuple[float, str]]] = [[] for _ in owners]
+    identities = [Identity(recognizer, [one.templates], Verdict(), threshold) for one in owners]
+    authenticators = [Authenticator(Live(), Verdict(), None, identity) for identity in identities]
+    states: list[list[str]] = [[] for _ in owners]
     looks, reasons, next_s = [], Counter(), 0.0
     with open_source(str(file)) as source:
         for _, time_s, frame in source.frames():
-            faces = find(detector, frame).faces
-            for one, identity, seen in zip(owners, identities, states):
+            found = find(detector, frame)
+            for one, authenticator, seen in zip(owners, authenticators, states):
                 if one in own and (time_s < one.middle_s) == one.first:
                     continue  # what it was enrolled from
-                seen.append((time_s, identity.update(time_s, frame, faces)))
-            if len(faces) and time_s >= next_s:
+                seen.append(authenticator.judge(time_s, frame, found).state)
+            if len(found.faces) and time_s >= next_s:
                 next_s = time_s + 1 / LOOKS_PER_S
-                face = max(faces, key=lambda face: face[2] * face[3])
+                face = max(found.faces, key=lambda face: face[2] * face[3])
                 reasons[reason := unfit(frame, face)] += 1
                 if not reason:
                     looks.append((time_s, recognizer.embed(frame, face)))
@@ -165,19 +172,14 @@ def meet(
     return [met(one, scene, one in own, looks, seen) for one, seen in zip(owners, states)]
 
 
-def met(owner: Owner, scene: str, own: bool, looks: list, states: list[tuple[float, str]]) -> Meeting:
-    times = np.array([time_s for time_s, _ in looks])
-    scores = np.array([(owner.templates @ embedding).max() for _, embedding in looks])
-    if own:
-        other = (times >= owner.middle_s) == owner.first
-        times, scores = times[other], scores[other]
-    seconds = [scores[(times > end - BEST_OF_S) & (times <= end)] for end in times]
-    words = np.array([second.max() for second in seconds if len(second) >= FEWEST_LOOKS])
-    lasted = Counter()
-    for (start, state), (end, _) in itertools.pairwise(states):
-        lasted[WHO[state]] += min(end - start, 0.5)
-    first = next((state for _, state in states if state != CHECKING), CHECKING)
-    return Meeting(owner.scene, scene, own, scores, words, WHO[first], lasted)
+def met(owner: Owner, scene: str, own: bool, looks: list, states: list[str]) -> Meeting:
+    scores = [
+        (owner.templates @ embedding).max()
+        for time_s, embedding in looks
+        if not own or (time_s >= owner.middle_s) == owner.first
+    ]
+    verdicts = dict.fromkeys(WHO[state] for state in states if state != CHECKING)
+    return Meeting(owner.scene, scene, own, np.array(scores), [*verdicts])
 
 
 def report(meetings: list[Meeting], threshold: float) -> None:
@@ -188,15 +190,13 @@ def report(meetings: list[Meeting], threshold: float) -> None:
         f"{len(others)} meetings with {len({one.scene for one in others})} strangers; threshold {threshold}"
     )
     for name, met, wrong in (("FNMR", genuine, lambda s: s < threshold), ("FMR", others, lambda s: s >= threshold)):
-        for of in ("scores", "words"):
-            shares = [(one, wrong(getattr(one, of)).mean()) for one in met if len(getattr(one, of))]
-            print(f"{name} of {'single looks' if of == 'scores' else 'the best of a second'}: {interval(shares)}")
+        print(f"{name}: {interval([(one, wrong(one.scores).mean()) for one in met if len(one.scores)])}")
     for name, met, wrong in (("owners", genuine, STRANGER), ("strangers", others, OWNER)):
-        firsts = Counter(one.at_first for one in met)
-        ever = [(one, float(one.seconds[wrong] > 0)) for one in met]
+        firsts = Counter((*one.verdicts, "nobody known")[0] for one in met)
+        ever = [(one, float(wrong in one.verdicts)) for one in met]
         print(f"{name}: first verdicts {dict(firsts)}; ever taken for {wrong}: {interval(ever)}")
-    lowest = sorted((one.words.min(), one.owner) for one in genuine if len(one.words))
-    highest = sorted(((one.words.max(), one.owner, one.scene) for one in others if len(one.words)), reverse=True)
+    lowest = sorted((one.scores.min(), one.owner) for one in genuine if len(one.scores))
+    highest = sorted(((one.scores.max(), one.owner, one.scene) for one in others if len(one.scores)), reverse=True)
     print("lowest of owners: " + ", ".join(f"{name} {score:.2f}" for score, name in lowest[:6]))
     print("highest of strangers: " + ", ".join(f"{scene} as {name} {score:.2f}" for score, name, scene in highest[:6]))
 

@@ -1,6 +1,9 @@
-"""What rates of false locks and passes verdict.py really gives: simulated streams of correlated scores, as a table.
+"""What rates of false locks and passes the verdict really gives, as a table: on recordings, or simulated.
 
+    python benchmarks/verdict_rates.py --videos FOLDER --model M --le L [--starts 200] [--of SCENE ...]
     python benchmarks/verdict_rates.py [--hours 100]
+
+With --videos: random_starts.py says what is measured. Without, streams of correlated scores are simulated.
 
 Neighbouring frames err together. The logit of p_real is therefore a stationary Gaussian process whose correlation
 falls by 1/e in a correlation time (Ornstein-Uhlenbeck; AR(1) from frame to frame). Its mean follows from the share
@@ -27,6 +30,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import random_starts
+
 from authentication import verdict
 from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED, Verdict
 
@@ -46,11 +51,10 @@ class Verdicts:
 
     def __init__(self, false_pass: np.ndarray, false_lock: np.ndarray, streams: int, fps: float):
         settings = [Verdict(*map(float, pair)) for pair in zip(false_pass.ravel(), false_lock.ravel())]
-        column = {
-            name: np.array([[getattr(one, name)] for one in settings]) for name in ("_pass_at", "_lock_at", "_cap")
-        }
-        self._high, self._low, self._cap = column["_pass_at"], column["_lock_at"], column["_cap"]
-        self._looks = verdict.LOOKS_PER_S * min(1 / fps, verdict.LONGEST_FRAME_S)
+        self._high = np.array([[one.pass_at] for one in settings])
+        self._low = np.array([[one.lock_at] for one in settings])
+        self._clear = np.array([[one.clear] for one in settings])
+        self._lasted_s = min(1 / fps, verdict.LONGEST_PICTURE_S)
         self._evidence = np.zeros((len(settings), streams))
         self._begun = False
         self.states = np.zeros((len(settings), streams), int)
@@ -58,7 +62,7 @@ class Verdicts:
     def update(self, logits: np.ndarray) -> None:
         """logits: of p_real, (streams,)."""
         if self._begun:
-            self._evidence += np.clip(logits, -self._cap, self._cap) * self._looks
+            self._evidence += np.clip(logits, -self._clear, self._clear) * verdict.LOOKS_PER_S * self._lasted_s
         self._begun = True
         np.clip(self._evidence, self._low, self._high, out=self._evidence)
         self.states[self._evidence >= self._high] = 1
@@ -84,7 +88,7 @@ def prove_equal() -> None:
             seen = set()
             for n, logits in zip(range(60 * fps), streams(0.1, 0.5, fps, 20, rng)):
                 at_once.update(logits)
-                expected = [one.update(n / fps, 1 / (1 + math.exp(-logit))) for one, logit in zip(one_by_one, logits)]
+                expected = [one.update(1 / fps if n else 0.0, logit) for one, logit in zip(one_by_one, logits)]
                 assert [STATES[state] for state in at_once.states[0]] == expected
                 seen.update(expected)
             assert len(seen) == 3
@@ -131,7 +135,15 @@ def number(value: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=100, help="simulated per figure (100)")
-    hours = parser.parse_args().hours
+    random_starts.add_options(parser.add_argument_group("on recordings"))
+    args = parser.parse_args()
+    if args.videos:
+        random_starts.measure(args)
+    else:
+        simulate(args.hours)
+
+
+def simulate(hours: float) -> None:
     prove_equal()
     rates = np.array([[rate] for rate in BOUNDS])
     usual = np.full_like(rates, 0.001)

@@ -37,6 +37,8 @@ POLL_S = 0.2
 BREATH_S = 0.02
 # How long close() waits for a reader that is caught in the driver.
 CLOSE_S = 1.0
+# Time in which this program did not run, since it was stopped or starved, or the machine paused, counts for no longer.
+LONGEST_STOP_S = 1.0
 
 SILENT, FROZEN, DARK = "no picture", "the same picture", "too dark to see"
 
@@ -115,13 +117,22 @@ class Camera:
         index: pictures fetched so far. time_s: seconds since the first item, by a monotonic clock, when the picture
         came. frame: uint8 (height, width, 3) BGR; None while nothing new has come for 0.2 s, or what came is frozen
         or too dark: `trouble` tells whether that is anything to worry about. index stands still meanwhile.
-        Whoever is slower than the camera misses pictures; what comes is always the newest.
+        Whoever is slower than the camera misses pictures; what comes is always the newest. Time in which the program
+        did not run counts for LONGEST_STOP_S at most, here and wherever it is counted that there is no picture.
         """
         index, seen, start, last_s = 0, 0, None, 0.0
+        ran_at = time.monotonic()
         while not self._closing.is_set():
             with self._news:
                 self._news.wait_for(lambda seen=seen: self._count != seen or self._closing.is_set(), POLL_S)
                 fresh, seen, frame, stamp = self._count != seen, self._count, self._frame, self._stamp
+            now = time.monotonic()
+            stopped_s, ran_at = now - ran_at - LONGEST_STOP_S, now
+            if stopped_s > 0:
+                start = start and start + stopped_s
+                self._leave_out(stopped_s)
+                if not fresh:
+                    continue  # the camera has had no time for a new one
             self._log_changes()
             if not fresh:
                 stamp = time.monotonic()
@@ -196,6 +207,12 @@ class Camera:
         elif self._logged and not fault:
             self._logged.clear()
             log.info("%s: picture again", self.name)
+
+    def _leave_out(self, stopped_s: float) -> None:
+        """Time in which nothing here ran is no silence of the camera's."""
+        self._good_at, self._alive_at, self._read_at = (
+            min(then + stopped_s, time.monotonic()) for then in (self._good_at, self._alive_at, self._read_at)
+        )
 
     # From here on: the reader thread, save for the first opening.
 

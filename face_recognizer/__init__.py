@@ -9,7 +9,7 @@ README.md in this folder says which network it is and where its weights come fro
 """
 
 from face_recognizer.alignment import aligned
-from face_recognizer.fitness import unfit
+from face_recognizer.fitness import TURNED_AWAY, unfit
 from face_recognizer.sface import EMBEDDING_SIZE, NETWORK, Recognizer, RecognizerError
 
-__all__ = ["EMBEDDING_SIZE", "NETWORK", "Recognizer", "RecognizerError", "aligned", "unfit"]
+__all__ = ["EMBEDDING_SIZE", "NETWORK", "Recognizer", "RecognizerError", "TURNED_AWAY", "aligned", "unfit"]

@@ -19,6 +19,9 @@ HIGHEST_NOSE, LOWEST_NOSE = 0.47, 0.66
 LEAST_SHARPNESS = 1.9
 
 
+TURNED_AWAY = "turned away"
+
+
 def unfit(frame: np.ndarray, face: np.ndarray) -> str:
     """Why a look says nothing about whose face it is: "too small", "unclear", "turned away", "bowed" or "too
     blurred"; "" where it does.
@@ -30,7 +33,7 @@ def unfit(frame: np.ndarray, face: np.ndarray) -> str:
     if face[14] < LEAST_SURE:
         return "unclear"
     if abs(yaw(face)) > FARTHEST_TURN:
-        return "turned away"
+        return TURNED_AWAY
     if not HIGHEST_NOSE <= pitch(face) <= LOWEST_NOSE:
         return "bowed"
     if sharpness(frame, face[:4]) < LEAST_SHARPNESS:

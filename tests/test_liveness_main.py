@@ -18,7 +18,7 @@ from alerting import incident
 from authentication import authenticator, scoring, session, verdict
 from authentication.interruption import Stop
 
-HEADER = ["frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict"]
+HEADER = ["frame", "time_s", "x", "y", "w", "h", "confidence", "p_real", "verdict", "track", "track_state"]
 
 
 def read_csv(path) -> list[dict]:
@@ -116,17 +116,21 @@ def test_a_challenge_that_nobody_answers_is_no_verdict(watch, sample):
     assert_one_line(done, "no verdict: what was asked for was not done", status=3)
 
 
-def test_a_fake_face_outweighs_the_live_one_beside_it(watch, sample, live_frames, write_video, tmp_path):
-    video = cv2.VideoCapture(str(sample.fake))
-    pairs = []
+@pytest.mark.parametrize("height, status", [(480, 0), (328, 1)], ids=["smaller", "as large"])
+def test_a_replay_beside_a_live_face_decides_where_it_is_as_large(
+    watch, sample, live_frames, write_video, tmp_path, height, status
+):
+    """height: of the live picture, in which the face is half as large again as in the replay."""
+    video, pairs = cv2.VideoCapture(str(sample.fake)), []
     for live in live_frames[:60]:
-        replay = video.read()[1]
-        live = cv2.resize(live, None, fx=replay.shape[0] / live.shape[0], fy=replay.shape[0] / live.shape[0])
-        pairs.append(np.hstack([live, replay]))
+        live = cv2.resize(live, None, fx=height / live.shape[0], fy=height / live.shape[0])
+        live = cv2.copyMakeBorder(live, 0, 480 - height, 0, 0, cv2.BORDER_CONSTANT, value=(120, 120, 120))
+        pairs.append(np.hstack([live, video.read()[1][:, 90:470]]))
     done = watch(write_video(pairs), "--once", "--scores", "scores.csv")
     rows = read_csv(tmp_path / "scores.csv")
     assert max(float(row["p_real"]) for row in rows) > 0.5 > min(float(row["p_real"]) for row in rows)
-    assert done.returncode == 1
+    assert done.returncode == status
+    assert {row["track"] for row in rows} == {"1", "2"}
 
 
 def test_nothing_heavy_is_imported(trained, sample, tmp_path):
@@ -242,10 +246,10 @@ def test_an_unwritable_log_does_not_stop_the_guard(watch, sample, tmp_path):
 
 
 def test_a_failed_challenge_is_reported_when_the_face_has_long_gone(detector, trained, tmp_path):
-    """By then the visit, and with it the score, is forgotten."""
+    """By then the track, and with it the score, is forgotten."""
 
     class Failed:
-        prompt, sentence, visit = None, "", 1
+        prompt, sentence = None, ""
 
         def update(self, *_):
             return verdict.UNAUTHORIZED
@@ -256,8 +260,8 @@ def test_a_failed_challenge_is_reported_when_the_face_has_long_gone(detector, tr
     network = livenessnet.load(trained.model, trained.le)
     judge = authenticator.Authenticator(scoring.Scorer(network, None), verdict.Verdict(), Failed())
     found = authenticator.look_for_faces(source, detector)
-    look = session.watch(source, found, judge, guard, None, None, session.Ending(once=True), Stop()).look
-    assert look.state == "unauthorized"
+    outcome = session.watch(source, found, judge, guard, None, None, session.Ending(once=True), Stop())
+    assert outcome.judgement.state == "unauthorized"
     guard.close()
     (record,) = (tmp_path / "incidents").glob("*/incident.json")
     assert json.loads(record.read_text())["reason"] == incident.CHALLENGE

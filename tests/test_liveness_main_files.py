@@ -47,7 +47,7 @@ def test_what_is_read_is_known_under_its_other_names(watch, sample, tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="there is no /dev/stdout")
 def test_scores_may_go_to_standard_output_and_to_nowhere(watch, sample, tmp_path):
     done = watch(sample.real, "--once", "--scores", "/dev/stdout")
-    assert done.returncode == 0 and "frame,time_s,x,y,w,h,confidence,p_real,verdict" in done.stdout
+    assert done.returncode == 0 and "frame,time_s,x,y,w,h,confidence,p_real,verdict,track,track_state" in done.stdout
     (tmp_path / "nowhere").symlink_to("/dev/null")
     assert watch(sample.real, "--once", "--scores", "nowhere").returncode == 0
     assert (tmp_path / "nowhere").is_symlink() and os.path.exists("/dev/null") and not os.path.isfile("/dev/null")

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+import cv2
+import numpy as np
 import pytest
 from conftest import ROOT, assert_one_line
 
@@ -70,6 +72,17 @@ def test_who_is_authorized_makes_up_for_the_refusals_before_and_a_rehearsal_coun
     assert (state / FILE).read_text() == before
     assert armed_gate(sample.real).returncode == 0
     assert not (state / FILE).exists()
+
+
+@pytest.mark.parametrize("shown_s, counted", [(0.35, 1), (0.1, 0)])
+def test_a_replay_that_is_hidden_shortly_before_its_verdict_is_counted(
+    armed_gate, sample, write_video, state, shown_s, counted
+):
+    video = cv2.VideoCapture(str(sample.fake))
+    shown = [video.read()[1] for _ in range(40)][-round(30 * shown_s) :]
+    done = armed_gate(write_video(shown + [np.full_like(shown[0], 120)] * 40))
+    assert_one_line(done, "no verdict", status=3)
+    assert len((state / FILE).read_text().split()[1:] if (state / FILE).exists() else ()) == counted
 
 
 def test_without_a_lockout_refusals_neither_close_it_nor_count(armed_gate, sample, state):

@@ -1,11 +1,13 @@
 """liveness_main.py --owner, as a user runs it."""
 
+import csv
 import json
 import os
 import shutil
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 from conftest import ROOT, WEIGHTS, assert_one_line, cache_in
@@ -13,6 +15,7 @@ from conftest import ROOT, WEIGHTS, assert_one_line, cache_in
 from face_recognizer import NETWORK
 from face_recognizer.sface import WEIGHTS as FILE
 from model_file.owners import write_owners
+from training.sample_video import simulate_replay
 
 
 @pytest.fixture
@@ -49,6 +52,31 @@ def test_a_stranger_does_not_keep_the_workstation_open(watch, models, live_frame
     assert "unauthorized (a live stranger) after " in done.stdout
     done = watch(video, "--owner", "--away", "5", "--model", models / "him.model")
     assert "out of sight" not in done.stdout and "authorized after " in done.stdout
+
+
+def test_a_live_stranger_who_flashes_the_owners_photo_is_never_authorized(
+    watch, models, live_frames, stranger, detector, write_video
+):
+    """They hold a tablet with the owner's face before their own, for 0.1 s every 0.9 s."""
+
+    def place(frame):
+        x, y, w, h = max(detector.detect(frame), key=lambda face: face[3])[:4]
+        return np.array([x + w / 2, y + h / 2]), max(w, h)
+
+    shown = [(frame, *place(frame)) for frame in simulate_replay([stranger] * 3)]
+    frames = [cv2.resize(frame, (586, 480), interpolation=cv2.INTER_CUBIC) for frame in live_frames]
+    for number, frame in enumerate(frames):
+        if number % 27 < 3:
+            photo, middle, side = shown[number % 27]
+            goal, size = place(frame)
+            move = np.column_stack([np.eye(2) * size / side, goal - size / side * middle])
+            cv2.warpAffine(photo, move, frame.shape[1::-1], frame, cv2.INTER_AREA, cv2.BORDER_TRANSPARENT)
+    done = watch(write_video(frames), "--owner", "--scores", "scores.csv", "--model", models / "other.model")
+    assert ": authorized" not in done.stdout and "unauthorized (a live stranger) after " in done.stdout
+    with open(models / "scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert "authorized" not in {row["verdict"] for row in rows} | {row["track_state"] for row in rows}
+    assert len({row["track"] for row in rows}) > 4, "each flash, and each face after it, is another track"
 
 
 def test_the_gate_says_that_it_was_a_stranger(watch, models, sample):

@@ -100,10 +100,18 @@ def test_once_the_owner_is_back_no_long_cooldown_of_the_night_is_left(tmp_path, 
         wait_for(lambda number=number: len(list(tmp_path.glob("[0-9]*"))) == number + 1)
         wait_for(lambda: guard.status == "lock requested, snapshot kept")
     assert guard._next_incident > time.monotonic() + 1
-    guard.authorized(0.99)
+    guard.authorized(0.99, greet=False)
     time.sleep(0.25)
     assert guard.unauthorized(picture(), [], 0.1, "0")
     guard.close()
+
+
+@pytest.mark.parametrize("greet", [True, False])
+def test_who_is_authorized_is_welcomed_only_where_they_are_to_be_greeted(guard, monkeypatch, greet):
+    spoken = []
+    monkeypatch.setattr(guard_module.Sounds, "say", lambda self, text, **_: spoken.append(text))
+    guard.authorized(0.99, greet=greet)
+    assert spoken == [guard_module.AUTHORIZED_SENTENCE] * greet
 
 
 def test_rehearsal_is_marked_and_does_nothing_else(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Heads and photos of five points, who does what a prompt says, and the sample's head in real pixels."""
+"""Heads and photos of five points, a person who does what a prompt says, and the sample's head in real pixels."""
 
 import itertools
 import math
@@ -7,9 +7,12 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
-from authentication.challenge import Challenge
+from authentication.authenticator import CROWD
+from authentication.challenge import Challenge, Followed
+from authentication.prominence import Prominence
 from authentication.prompts import AHEAD, LEFT, PAUSE, RIGHT, Prompt
-from authentication.verdict import AUTHORIZED, CHECKING
+from authentication.tracks import Tracks
+from authentication.verdict import AUTHORIZED, CHECKING, Verdict
 
 # --- A head of five points: eyes, nose, corners of the mouth, in eye distances; x to the user's left in the
 # picture's right, y down, z towards the camera. ---
@@ -17,7 +20,9 @@ from authentication.verdict import AUTHORIZED, CHECKING
 HEAD = np.array([(-0.5, 0, 0), (0.5, 0, 0), (0, 0.62, 0.5), (-0.4, 1.1, 0.05), (0.4, 1.1, 0.05)])
 PHOTO = HEAD * (1, 1, 0)
 BOX = np.array([(x, y, 0) for x in (-1, 1) for y in (-0.8, 1.9)])  # of a flat picture of that face
-NOBODY = np.empty((0, 15))
+NOBODY = np.empty((0, 15), np.float32)
+# A picture on which nothing is to be seen: no content of a face tells whether it is another one.
+BLANK = np.full((480, 640, 3), 128, np.uint8)
 
 
 def turned(yaw: float = 0, pitch: float = 0, roll: float = 0) -> np.ndarray:
@@ -98,33 +103,80 @@ class Person:
         )[None]
 
 
-def asks(*order: str, pause_s: float = 0.5) -> Challenge:
+class Asked(Challenge):
+    """A challenge behind the real tracking; the largest face is asked, as the authenticator chooses it.
+
+    track: the number of the one that is asked, 0 for none. passive: its state without a challenge.
+    """
+
+    def __init__(self, turns: int, **more):
+        super().__init__(turns, **more)
+        self._tracks, self._prominence = Tracks(Verdict), Prominence()
+        self.track, self.passive = 0, CHECKING
+
+    def see(self, time_s: float, faces: np.ndarray, passive: str = AUTHORIZED, frame: np.ndarray | None = BLANK) -> str:
+        """Take in a picture of these faces, (N, 15); frame: None where the camera gave none. Without a face in view the
+        passive state is that of no evidence, as the authenticator has it."""
+        picture = frame is not None
+        if picture:
+            seen = self._tracks.follow(time_s, frame, faces.astype(np.float32))
+        else:
+            self._tracks.wait(time_s)
+            seen = []
+        track = self._prominence.choose(time_s, seen, self._tracks.ended)
+        others = [one for one in seen if one is not track]
+        self.track = track.number if track else 0
+        followed = Followed(
+            self.track,
+            track.face if track in seen else None,
+            crowd=track is not None and any(one.size >= CROWD * track.size for one in others),
+            picture=picture,
+            paused=picture and self._tracks.paused,
+        )
+        self.passive = passive if track else CHECKING
+        return self.update(time_s, self.passive, followed)
+
+
+def asks(*order: str, pause_s: float = 0.5) -> Asked:
     """A challenge that asks for these turns, over and over, in every round."""
-    return Challenge(
+    return Asked(
         len(order), draw_turns=lambda n: list(itertools.islice(itertools.cycle(order), n)), draw_pause=lambda: pause_s
     )
 
 
-def play(asked: Challenge, actor, seconds: float = 12, fps: float = 30, start: float = 0.0, passive=AUTHORIZED):
-    """Frames from actor(time_s, prompt); returns [(time_s, state, prompt)]. Ends with a verdict."""
-    track = []
+def play(
+    asked: Asked, actor, seconds: float = 12, fps: float = 30, start: float = 0.0, passive=AUTHORIZED, frame=BLANK
+):
+    """Pictures of the faces that actor(time_s, prompt) gives; None: the camera gives no picture. frame: the picture, or
+    what gives it. Returns [(time_s, state, prompt)]. Ends with a verdict."""
+    played = []
     for n in range(round(seconds * fps)):
         time_s = start + n / fps
         faces = actor(time_s, asked.prompt)
-        state = asked.update(time_s, faces, passive(time_s) if callable(passive) else passive)
-        track.append((time_s, state, asked.prompt))
+        now = passive(time_s) if callable(passive) else passive
+        picture = None if faces is None else frame() if callable(frame) else frame
+        state = asked.see(time_s, NOBODY if faces is None else faces, now, picture)
+        played.append((time_s, state, asked.prompt))
         if state != CHECKING:
             break
-    return track
+    return played
 
 
-def states(track) -> list[str]:
-    return [state for state, _ in itertools.groupby(item[1] for item in track)]
+def nobody(time_s: float, prompt: Prompt | None) -> np.ndarray:
+    return NOBODY
 
 
-def reasons(track) -> list[str]:
+def no_picture(time_s: float, prompt: Prompt | None) -> None:
+    return None
+
+
+def states(played) -> list[str]:
+    return [state for state, _ in itertools.groupby(item[1] for item in played)]
+
+
+def reasons(played) -> list[str]:
     """Why there was another round, each time."""
-    texts = [item[2].text if item[2] and item[2].kind == PAUSE else None for item in track]
+    texts = [item[2].text if item[2] and item[2].kind == PAUSE else None for item in played]
     return [text for text, _ in itertools.groupby(texts) if text]
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import WEIGHTS
-from heads import Person, asks, big, play, relief, states, tilt, turned
+from heads import Person, asks, big, play, reasons, relief, states, tilt, turned
 
 import liveness_main
 from authentication import challenge
@@ -31,10 +31,14 @@ def test_a_head_in_real_pixels_passes(turning, detector, order):
     class Real(Person):
         def __call__(self, time_s, prompt):
             super().__call__(time_s, prompt)
-            return found[min(found, key=lambda yaw: abs(yaw - self.yaw))]
+            self.nearest = min(found, key=lambda yaw: abs(yaw - self.yaw))
+            return found[self.nearest]
 
-    assert states(play(asks(*order), Real(how_far=46), 20)) == [CHECKING, AUTHORIZED]
-    assert states(play(asks(*order), Real(how_far=46, sides={LEFT: -1, RIGHT: 1}), 20)) == [CHECKING, UNAUTHORIZED]
+    for sides, end in (({LEFT: 1, RIGHT: -1}, AUTHORIZED), ({LEFT: -1, RIGHT: 1}, UNAUTHORIZED)):
+        real = Real(how_far=46, sides=sides)
+        played = play(asks(*order), real, 20, frame=lambda: turning[real.nearest])
+        assert states(played) == [CHECKING, end]
+        assert set(reasons(played)) == (set() if end == AUTHORIZED else {challenge.WRONG}), "one and the same face"
 
 
 PHOTO_SIDE = 160
@@ -105,10 +109,10 @@ def test_a_hundred_photos_tilted_bent_and_moved_at_the_prompt_fail(live_frames, 
         far += len(movement[4]) == 1
         for side in (LEFT, RIGHT):
             asked, moves = asks(side, pause_s=0.3), itertools.cycle(movement)
-            track = play(
+            played = play(
                 asked, lambda _, prompt: next(moves) if prompt and prompt.kind in (LEFT, RIGHT) else movement[0], 8, 10
             )
-            assert AUTHORIZED not in states(track), (number, side)
+            assert AUTHORIZED not in states(played), (number, side)
     assert seen_at_all > 90 and far > 50, "photos that are not seen prove nothing"
 
 

@@ -1,6 +1,7 @@
 """What is drawn on a picture can be read, and lies on nothing else."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from authentication import drawing, lettering, panel, view
 from authentication.drawing import annotate
 from authentication.prompts import LEFT, RIGHT, TEXTS, Prompt
-from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
+from authentication.verdict import AUTHORIZED, CHALLENGE, CHECKING, REPLAY, STRANGER, UNAUTHORIZED
 from authentication.view import View, mirrored
 
 FACE = np.array([[100, 80, 60, 80]], np.float32)
@@ -32,9 +33,9 @@ def face_in(size: tuple[int, int]) -> np.ndarray:
     return np.array([[width / 2 - height / 5, height / 4, height / 2.5, height / 2]])
 
 
-def test_the_label_tells_how_sure_the_verdict_is():
+def test_the_label_tells_p_real_whatever_the_verdict_is():
     assert view.label(AUTHORIZED, 0.9987) == "Authorized: 0.9987"
-    assert view.label(UNAUTHORIZED, 0.0013) == "Unauthorized: 0.9987"
+    assert view.label(UNAUTHORIZED, 0.0312) == "Unauthorized: 0.0312"
     assert view.label(UNAUTHORIZED, None) == "Unauthorized"
     assert view.label(CHECKING, 0.7) == "Checking"
 
@@ -46,24 +47,34 @@ def test_the_banner_tells_what_happened_and_what_was_done():
     assert view.banner(CHECKING, "workstation locked") == ""
 
 
+def test_the_banner_has_short_words_for_each_reason():
+    words = {reason: view.banner(UNAUTHORIZED, view.why(reason), "locking") for reason in (REPLAY, CHALLENGE, STRANGER)}
+    assert words == {
+        REPLAY: "Unauthorized: scored as a photo or replay, locking",
+        CHALLENGE: "Unauthorized: failed the challenge, locking",
+        STRANGER: "Unauthorized: not the owner, locking",
+    }
+    assert view.banner(UNAUTHORIZED, view.why("")) == "Unauthorized"
+
+
 def test_label_and_banner_of_a_live_stranger_say_so():
     assert view.label(UNAUTHORIZED, None, stranger=True) == "Unauthorized: not the owner"
     assert view.banner(UNAUTHORIZED, view.NOT_THE_OWNER, "") == "Unauthorized: not the owner"
     assert view.banner(UNAUTHORIZED, view.NOT_THE_OWNER, "locking") == "Unauthorized: not the owner, locking"
 
 
-def test_a_live_stranger_has_a_box_and_a_sign_of_his_own_and_the_verdicts_red(plates):
+def test_a_live_stranger_has_a_box_and_a_sign_of_their_own_and_the_verdicts_red(plates):
     size = (480, 640)
     words = view.banner(UNAUTHORIZED, view.NOT_THE_OWNER)
     views = [View(face_in(size), UNAUTHORIZED, None, banner=words, stranger=stranger) for stranger in (True, False)]
-    (his, other) = (annotate(black(size), seen) for seen in views)
+    strangers, other = (annotate(black(size), seen) for seen in views)
     x, y, w, h = face_in(size)[0].round().astype(int)
-    assert his[y + h // 2, x].tolist() == list(drawing.VIOLET)
+    assert strangers[y + h // 2, x].tolist() == list(drawing.VIOLET)
     label, other_label = plates
     assert label[2] - label[0] > other_label[2] - other_label[0], "it says more"
     for row, column in ((470, 3), (label[1] + 3, label[0] + 8)):
-        assert his[row, column].tolist() == list(drawing.COLOURS[UNAUTHORIZED])
-    ink = [(picture[440:] >= 250).all(-1) for picture in (his, other)]
+        assert strangers[row, column].tolist() == list(drawing.COLOURS[UNAUTHORIZED])
+    ink = [(picture[440:] >= 250).all(-1) for picture in (strangers, other)]
     columns = np.flatnonzero((ink[0] != ink[1]).any(axis=0))
     assert len(columns) and np.ptp(columns) < 30, "nothing but the sign differs"
 
@@ -85,6 +96,42 @@ def test_annotating_draws_the_verdicts_colour_on_a_copy(state):
     picture = annotate(frame, View(FACE, state, 0.9))
     assert not frame.any()
     np.testing.assert_array_equal(picture[120, 100], drawing.COLOURS[state])
+
+
+def across(picture: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """The pixels beside the left edge of a box, at half its height."""
+    x, y, w, h = box
+    return picture[round(y + h / 2), round(x - w / 8) : round(x + w / 8)].astype(int)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("state, stranger", [*((state, False) for state in STATES), (UNAUTHORIZED, True)])
+def test_faces_that_have_no_consequences_have_a_grey_box_and_no_words(plates, size, state, stranger):
+    height, width = size
+    others = np.array([[0.75, 0.85, 0.16, 0.1], [0.08, 0.87, 0.1, 0.1]]) * (width, height, width, height)
+    alone = View(face_in(size), state, 0.9, 0.5, stranger=stranger)
+    before = annotate(black(size), alone)
+    words = [*plates]
+    plates.clear()
+    after = annotate(black(size), replace(alone, others=others))
+    assert plates == words, "not a label or a bar more"
+    drawn = (before != after).any(axis=-1)
+    assert not np.ptp(after[drawn].astype(int), axis=-1).any(), "no colour"
+    for box in others:
+        assert (across(after, box) == drawing.NO_COLOUR).all(-1).any()
+        x, y, w, h = box.round().astype(int)
+        drawn[y - 5 : y + h + 6, x - 5 : x + w + 6] = False
+    assert not drawn.any(), "nothing is drawn elsewhere"
+
+
+def test_the_box_of_a_face_without_consequences_is_thinner_and_lies_under_the_other():
+    size, frame = (1080, 1920), black((1080, 1920))
+    box, other = face_in(size)[0], np.array([1400, 300, 300, 400])
+    picture = annotate(frame, View(box[None], AUTHORIZED, 0.9, others=other[None]))
+    thin, thick = ((across(picture, one).max(axis=-1) > 100).sum() for one in (other, box))
+    assert 0 < thin < thick
+    same = annotate(frame, View(box[None], AUTHORIZED, 0.9, others=box[None]))
+    assert (across(same, box) == drawing.COLOURS[AUTHORIZED]).all(-1).sum() >= thick - 1
 
 
 # --- Where things stand ---
@@ -170,10 +217,13 @@ def test_nothing_lies_on_anything_else(plates, size, shown, state):
     st.sampled_from(STATES),
     st.lists(st.tuples(*[st.floats(-0.3, 1.2)] * 2, *[st.floats(0.001, 0.9)] * 2), max_size=12),
     st.booleans(),
+    st.integers(0, 12),
 )
-def test_many_faces_anywhere_are_drawn_without_labels_on_labels(size, state, faces, more):
-    boxes = np.array(faces).reshape(-1, 4) * (size[1], size[0], size[1], size[0])
+def test_many_faces_anywhere_are_drawn_without_labels_on_labels(size, state, faces, more, count):
+    places = np.array(faces).reshape(-1, 4) * (size[1], size[0], size[1], size[0])
+    boxes, others = places[:count], places[count:]
     view = everything(size, state, boxes) if more else View(boxes, state, 0.5, 0.5)
+    view = replace(view, others=others)
     tags, place = [], drawing._place
 
     def spy(*args):
@@ -186,7 +236,7 @@ def test_many_faces_anywhere_are_drawn_without_labels_on_labels(size, state, fac
     tags = [tag for tag in tags if tag]
     assert all(inside(tag, size) for tag in tags)
     assert all(apart(a, b) for n, a in enumerate(tags) for b in tags[:n])
-    if faces and not more:
+    if len(boxes) and not more:
         assert tags
 
 
@@ -253,12 +303,16 @@ def test_every_text_can_be_read_on_light_and_on_dark_video(plates, ground, size,
 
 @pytest.mark.parametrize("ground", [0, 128, 255])
 @pytest.mark.parametrize("state, stranger", [*((state, False) for state in STATES), (UNAUTHORIZED, True)])
-def test_the_box_is_seen_on_any_video(ground, state, stranger):
+@pytest.mark.parametrize("has_consequences", [True, False])
+def test_the_box_is_seen_on_any_video(ground, state, stranger, has_consequences):
     frame = np.full((480, 640, 3), ground, np.uint8)
     box = np.array([[200.3, 150.7, 180, 200]])
-    across = luminance(annotate(frame, View(box, state, 0.5, stranger=stranger))[250, 190:212])
-    assert (across.max() + 0.05) / (across.min() + 0.05) >= 3
-    assert len(np.unique(across.round(2))) > 1
+    some = View(box, state, 0.5, stranger=stranger)
+    edge = luminance(
+        annotate(frame, some if has_consequences else replace(some, boxes=NOBODY, others=box))[250, 190:212]
+    )
+    assert (edge.max() + 0.05) / (edge.min() + 0.05) >= 3
+    assert len(np.unique(edge.round(2))) > 1
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -317,10 +371,13 @@ def test_a_mirror_swaps_the_sides_of_picture_and_boxes_and_no_text(state):
     frame = black((480, 640))
     frame[:, :320] = (90, 30, 30)  # what is at the user's right
     view = View(np.array([[50.0, 200, 100, 120]]), state, 0.9, banner="Words", prompt=Prompt(LEFT, "Turn", 1, 0, 1))
+    view = replace(view, others=np.array([[400.0, 210, 80, 90]]))
     flipped, seen = mirrored(frame, view)
     assert flipped[470, 634].tolist() == [90, 30, 30] and frame[470, 5].tolist() == [90, 30, 30]
     assert seen.boxes.tolist() == [[490, 200, 100, 120]] and view.boxes[0, 0] == 50
+    assert seen.others.tolist() == [[160, 210, 80, 90]] and view.others[0, 0] == 400
     plain, mirror = annotate(frame, view), annotate(flipped, seen)
+    assert plain[250, 400].tolist() == mirror[250, 240].tolist() == list(drawing.NO_COLOUR)
     assert plain[260, 50].tolist() == mirror[260, 590].tolist() == list(drawing.COLOURS[state])
     for rows in (slice(60), slice(455, None)):
         ink = [(picture[rows] >= 250).all(-1) for picture in (plain, mirror)]

@@ -7,7 +7,11 @@ import sys
 import pytest
 
 from authentication import lockout
+from authentication.authenticator import Judgement
+from authentication.gate import Gate
 from authentication.lockout import FILE, Lockout, LockoutError
+from authentication.session import Outcome
+from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="owners, modes and links are of POSIX")
 
@@ -73,6 +77,17 @@ def test_another_boot_and_a_refusal_yet_to_come_are_no_reason(gate, clock):
     assert gate().left_s() == 300 and gate("another").left_s() == 0
     clock.now = 30  # where the system names no boot
     assert gate().left_s() == 0
+
+
+@pytest.mark.parametrize(
+    "state, against, kept",
+    [(UNAUTHORIZED, 1.0, 3), (CHECKING, 0.6, 3), (CHECKING, 0.4, 2), (CHECKING, 0.0, 2), (AUTHORIZED, 0.6, 0)],
+)
+def test_a_face_that_goes_away_shortly_before_its_refusal_counts_as_refused(gate, clock, folder, state, against, kept):
+    refuse(gate, clock, 1000, 1001)
+    outcome = Outcome(Judgement(state=state, against=against), 0.4, "", True)
+    Gate("0", armed=False, as_json=False, lockout=gate()).count(outcome, live=True)
+    assert (len((folder / FILE).read_text().split()) - 1 if (folder / FILE).exists() else 0) == kept
 
 
 def test_it_is_cleared(gate, clock, folder):

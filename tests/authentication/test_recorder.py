@@ -55,12 +55,14 @@ def test_a_file_keeps_every_frame_and_every_row(tmp_path):
     out, scores = tmp_path / "out.mp4", tmp_path / "scores.csv"
     recorder = Recorder(out, scores, 30, live=False)
     for n, picture in enumerate(frames(120)):
-        recorder.put(n / 30, picture, BARE, [(n, "0", 1, 2, 3, 4, "0.9", "0.5", CHECKING)] * 2)
+        recorder.put(n / 30, picture, BARE, [(n, "0", 1, 2, 3, 4, "0.9", "0.5", CHECKING, 7, "picture")] * 2)
     assert not out.exists() and not scores.exists(), "beside, until they are whole"
     recorder.close()
     assert cv2.VideoCapture(str(out)).get(cv2.CAP_PROP_FRAME_COUNT) == 120
     with open(scores, newline="") as file:
-        assert [row["frame"] for row in csv.DictReader(file)] == [str(n // 2) for n in range(240)]
+        rows = list(csv.DictReader(file))
+    assert [row["frame"] for row in rows] == [str(n // 2) for n in range(240)]
+    assert (rows[0]["verdict"], rows[0]["track"], rows[0]["track_state"]) == (CHECKING, "7", "picture")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.mp4", "scores.csv"]
 
 
@@ -118,7 +120,7 @@ def test_a_disk_that_cannot_keep_up_costs_a_camera_pictures_not_time(tmp_path, m
     longest = 0.0
     for n in range(100):
         before = time.monotonic()
-        recorder.put(n / 30, frames(1)[0], BARE, [(n, *range(8))])
+        recorder.put(n / 30, frames(1)[0], BARE, [(n, *range(10))])
         longest = max(longest, time.monotonic() - before)
     assert longest < 0.5 and time.monotonic() - began < 2
     with pytest.raises(RecordingError):  # nothing was really written
@@ -140,7 +142,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 recorder, rng = Recorder(video, scores, 30, live=False), np.random.default_rng(0)
 for n in range(120):
     picture = rng.integers(0, 255, (120, 160, 3), dtype=np.uint8) if video else None
-    recorder.put(n / 30, picture, View(np.empty((0, 4)), "checking"), [(n, *range(8))] * (1 if video else 200))
+    recorder.put(n / 30, picture, View(np.empty((0, 4)), "checking"), [(n, *range(10))] * (1 if video else 200))
 try:
     recorder.close()
 except RecordingError as error:
@@ -271,7 +273,7 @@ def test_a_pause_in_a_file_lasts_as_long_in_its_video(tmp_path):
 def test_a_video_of_pictures_that_it_cannot_hold_costs_no_scores(tmp_path):
     recorder = Recorder(tmp_path / "out.mp4", tmp_path / "scores.csv", 30, live=False)
     for n in range(20):
-        recorder.put(n / 30, np.zeros((16, 9000, 3), np.uint8), BARE, [(n, *range(8))])  # MPEG-4 ends at 8191
+        recorder.put(n / 30, np.zeros((16, 9000, 3), np.uint8), BARE, [(n, *range(10))])  # MPEG-4 ends at 8191
     with pytest.raises(RecordingError, match="name an .mp4 or .avi file"):
         recorder.close()
     assert [path.name for path in tmp_path.iterdir()] == ["scores.csv"]

@@ -21,7 +21,7 @@ def test_the_users_left_and_right_are_told_apart():
 def test_left_is_left_in_a_real_picture(live_frames, detector):
     frame = big(live_frames[8])
     face = detector.detect(frame)[0]
-    # The nose goes to the picture's right, where his own left is: the picture is not mirrored.
+    # The nose goes to the picture's right, where the user's own left is: the picture is not mirrored.
     assert yaw(detector.detect(relief(frame, face, 46))[0]) >= TURNED
     assert yaw(detector.detect(relief(frame, face, -46))[0]) <= -TURNED
     in_a_mirror = cv2.flip(relief(frame, face, 30), 1)

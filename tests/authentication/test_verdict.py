@@ -8,16 +8,18 @@ from hypothesis import strategies as st
 
 from authentication.verdict import AUTHORIZED, CHECKING, LOOKS_PER_S, LOOSEST, STRICTEST, UNAUTHORIZED, Verdict
 
-LIVE, REPLAY = 0.95, 0.05
+LIVE, REPLAY = 3.0, -3.0
 OPPOSITE = {AUTHORIZED: UNAUTHORIZED, UNAUTHORIZED: AUTHORIZED}
 # Every pair of bounds that is admitted; the ends are where the guarantees are tightest.
 BOUND = st.one_of(st.sampled_from([STRICTEST, 0.001, LOOSEST]), st.floats(STRICTEST, LOOSEST))
 
 
-def stream(verdict: Verdict, score, seconds: float, fps: float, start: float = 0.0) -> list[tuple[float, str]]:
-    """Feed the same score at a steady pace; returns (time, state) of every frame."""
-    frames = (start + n / fps for n in range(round(seconds * fps)))
-    return [(time_s, verdict.update(time_s, score)) for time_s in frames]
+def stream(verdict: Verdict, log_odds, seconds: float, fps: float) -> list[tuple[float, str]]:
+    """The same log odds at a steady pace, the first picture after one before it where there was any; (time, state) of
+    every picture."""
+    lasted_s = 0 if verdict.log_odds is None else 1 / fps
+    times = [n / fps for n in range(round(seconds * fps))]
+    return [(time_s, verdict.update(1 / fps if n else lasted_s, log_odds)) for n, time_s in enumerate(times)]
 
 
 def decided_at(track, state: str) -> float:
@@ -25,9 +27,9 @@ def decided_at(track, state: str) -> float:
 
 
 @pytest.mark.parametrize("fps", [10, 30, 60])
-@pytest.mark.parametrize("score, state", [(LIVE, AUTHORIZED), (REPLAY, UNAUTHORIZED)])
-def test_steady_evidence_decides_within_a_second_at_any_pace(fps, score, state):
-    track = stream(Verdict(), score, 2, fps)
+@pytest.mark.parametrize("log_odds, state", [(LIVE, AUTHORIZED), (REPLAY, UNAUTHORIZED)])
+def test_steady_evidence_decides_within_a_second_at_any_pace(fps, log_odds, state):
+    track = stream(Verdict(), log_odds, 2, fps)
     assert 0.3 < decided_at(track, state) <= 1
     assert {seen for _, seen in track} == {CHECKING, state}
 
@@ -38,7 +40,7 @@ def test_the_pace_of_the_camera_does_not_matter():
 
 
 @pytest.mark.parametrize("fps", [10, 30, 60])
-@pytest.mark.parametrize("steady, glitch", [(LIVE, 0.0), (REPLAY, 1.0)])
+@pytest.mark.parametrize("steady, glitch", [(LIVE, -math.inf), (REPLAY, math.inf)])
 def test_a_glitch_of_a_tenth_of_a_second_changes_nothing(fps, steady, glitch):
     """Wherever it falls: before the verdict, at it and after it."""
     expected = {CHECKING, AUTHORIZED if steady == LIVE else UNAUTHORIZED}
@@ -46,53 +48,27 @@ def test_a_glitch_of_a_tenth_of_a_second_changes_nothing(fps, steady, glitch):
         verdict, seen = Verdict(), set()
         for n in range(3 * fps):
             inside = hit <= n < hit + max(1, fps // 10)
-            seen.add(verdict.update(n / fps, glitch if inside else steady))
+            seen.add(verdict.update(1 / fps if n else 0, glitch if inside else steady))
         assert seen == expected and verdict.state != CHECKING
 
 
-def test_a_single_frame_decides_nothing():
-    verdict = Verdict()
-    assert verdict.update(0, 0.0) == CHECKING
-    assert verdict.update(100, 0.0) == CHECKING
+@pytest.mark.parametrize("log_odds", [LIVE, REPLAY])
+def test_a_single_picture_decides_nothing_however_long_the_pause_before_it(log_odds):
+    """A camera that stalls brings one picture's worth of evidence, not that of the pause."""
+    verdict, steady = Verdict(), Verdict()
+    assert verdict.update(0, log_odds) == verdict.update(100, log_odds) == CHECKING
+    stream(steady, log_odds, 0.2, 10)
+    assert verdict.share == steady.share != 0
 
 
-def test_a_pause_is_no_evidence():
-    """A camera that stalls for most of a second brings one frame's worth of evidence, not a second's."""
-    verdict = Verdict()
-    verdict.update(0, REPLAY)
-    assert verdict.update(0.9, REPLAY) == CHECKING
-    steady = Verdict()
-    stream(steady, REPLAY, 0.2, 10)
-    assert verdict.confidence == steady.confidence
-
-
-@pytest.mark.parametrize("score", [0.5, None])
-def test_what_says_nothing_decides_nothing(score):
-    assert {state for _, state in stream(Verdict(), score, 60, 30)} == {CHECKING}
-
-
-def test_no_face_for_a_second_ends_the_visit():
-    verdict = Verdict()
-    stream(verdict, LIVE, 1, 30)
-    assert verdict.state == AUTHORIZED and verdict.visit == 1
-    assert verdict.update(1.9, None) == AUTHORIZED
-    assert verdict.update(2.1, None) == CHECKING
-    assert verdict.score is None
-    stream(verdict, LIVE, 1, 30, start=3)
-    assert verdict.state == AUTHORIZED and verdict.visit == 2
-
-
-def test_a_face_that_comes_back_after_a_pause_without_frames_starts_anew():
-    verdict = Verdict()
-    stream(verdict, LIVE, 1, 30)
-    assert verdict.update(10, LIVE) == CHECKING
+def test_what_says_nothing_decides_nothing():
+    assert {state for _, state in stream(Verdict(), 0.0, 60, 30)} == {CHECKING}
 
 
 def test_a_replay_after_an_hour_of_live_face_is_found_within_a_second():
     verdict = Verdict()
     stream(verdict, LIVE, 3600, 10)
-    track = stream(verdict, REPLAY, 2, 10, start=3600)
-    assert decided_at(track, UNAUTHORIZED) - 3600 <= 1
+    assert decided_at(stream(verdict, REPLAY, 2, 10), UNAUTHORIZED) <= 1
 
 
 @settings(max_examples=200, deadline=None)
@@ -101,18 +77,16 @@ def test_a_replay_after_an_hour_of_live_face_is_found_within_a_second():
     false_lock=BOUND,
     fps=st.sampled_from([10, 25, 30, 60]),
     live=st.booleans(),
-    clearer=st.floats(0, 1),
+    clearer=st.floats(0, 9),
     before=st.floats(0, 3),
 )
 def test_whatever_the_bounds_clear_evidence_decides_within_a_second(false_pass, false_lock, fps, live, clearer, before):
     """From nothing and from any other evidence, up to the opposite verdict."""
     verdict = Verdict(false_pass, false_lock)
-    clear = verdict.clear + clearer * (1 - verdict.clear)
-    state, score = (AUTHORIZED, clear) if live else (UNAUTHORIZED, 1 - clear)
-    stream(verdict, 1 - score, before, fps)
-    start = round(before * fps) / fps
-    track = stream(verdict, score, 2, fps, start=start)
-    assert decided_at(track, state) - start <= 1 + 1e-6
+    state, sign = (AUTHORIZED, 1) if live else (UNAUTHORIZED, -1)
+    log_odds = sign * (verdict.clear + clearer)
+    stream(verdict, -log_odds, before, fps)
+    assert decided_at(stream(verdict, log_odds, 2, fps), state) <= 1 + 1e-6
     assert verdict.state == state
 
 
@@ -124,23 +98,22 @@ def test_whatever_the_bounds_clear_evidence_decides_within_a_second(false_pass, 
     live=st.booleans(),
     length=st.floats(0, 0.1),
     at=st.floats(0, 2),
-    others=st.lists(st.floats(0, 0.5), min_size=1, max_size=20),
+    others=st.lists(st.floats(-20, 0), min_size=1, max_size=20),
 )
 def test_whatever_the_bounds_no_glitch_ever_decides(false_pass, false_lock, fps, live, length, at, others):
-    """The other frames, which say the opposite or nothing, may be of any kind and in any order."""
-    verdict, seen = Verdict(false_pass, false_lock), set()
+    """The other pictures, which say the opposite or nothing, may be of any kind and in any order."""
+    verdict, seen, sign = Verdict(false_pass, false_lock), set(), 1 if live else -1
     for n in range(math.ceil(3 * fps)):
         inside = at <= n / fps <= at + length
-        p_real = 1.0 if inside else others[n % len(others)]
-        seen.add(verdict.update(n / fps, p_real if live else 1 - p_real))
+        seen.add(verdict.update(1 / fps if n else 0, sign * (20 if inside else others[n % len(others)])))
     assert (AUTHORIZED if live else UNAUTHORIZED) not in seen
 
 
-@pytest.mark.parametrize("state, score", [(AUTHORIZED, LIVE), (UNAUTHORIZED, REPLAY)])
-def test_a_verdict_is_harder_to_overturn_than_to_reach(state, score):
+@pytest.mark.parametrize("state, log_odds", [(AUTHORIZED, LIVE), (UNAUTHORIZED, REPLAY)])
+def test_a_verdict_is_harder_to_overturn_than_to_reach(state, log_odds):
     verdict = Verdict()
-    reached = decided_at(stream(verdict, score, 3, 60), state)
-    overturned = decided_at(stream(verdict, 1 - score, 2, 60, start=3), OPPOSITE[state]) - 3
+    reached = decided_at(stream(verdict, log_odds, 3, 60), state)
+    overturned = decided_at(stream(verdict, -log_odds, 2, 60), OPPOSITE[state])
     assert 1.8 * reached < overturned
 
 
@@ -152,31 +125,23 @@ def test_bounds_under_which_the_guarantees_would_not_hold_are_refused(bounds):
 
 def test_stricter_bounds_ask_for_clearer_faces_or_more_time():
     loose, usual, strict = (Verdict(rate, rate) for rate in (0.01, 0.001, 1e-6))
-    assert 0.7 < loose.clear < usual.clear < strict.clear < 0.96
-    times = [decided_at(stream(verdict, 0.3, 5, 60), UNAUTHORIZED) for verdict in (loose, usual, strict)]
+    assert 0.9 < loose.clear < usual.clear < strict.clear < 3.2
+    times = [decided_at(stream(verdict, -0.85, 5, 60), UNAUTHORIZED) for verdict in (loose, usual, strict)]
     assert times[0] < times[1] < times[2] < 2
 
 
 def test_each_bound_moves_its_own_verdict():
     """A doubtful face, so that the evidence is not capped."""
-    usual = decided_at(stream(Verdict(), 0.6, 5, 60), AUTHORIZED)
-    assert decided_at(stream(Verdict(false_pass=1e-5), 0.6, 5, 60), AUTHORIZED) > usual + 0.5
-    assert decided_at(stream(Verdict(false_lock=1e-5), 0.6, 5, 60), AUTHORIZED) == pytest.approx(usual, abs=0.02)
+    usual = decided_at(stream(Verdict(), 0.4, 5, 60), AUTHORIZED)
+    assert decided_at(stream(Verdict(false_pass=1e-5), 0.4, 5, 60), AUTHORIZED) > usual + 0.5
+    assert decided_at(stream(Verdict(false_lock=1e-5), 0.4, 5, 60), AUTHORIZED) == pytest.approx(usual, abs=0.02)
 
 
-@pytest.mark.parametrize("nothing", [math.nan, -math.nan])
-def test_a_score_that_is_no_number_authorizes_nobody(nothing):
+@pytest.mark.parametrize("nothing", [math.nan, -math.nan, -math.inf])
+def test_log_odds_that_are_no_number_authorize_nobody(nothing):
     verdict = Verdict()
-    assert AUTHORIZED not in {state for _, state in stream(verdict, nothing, 3, 30)}
-    assert 0 <= verdict.score <= 1
-
-
-@pytest.mark.parametrize("later", [0.0, -5.0, math.nan, -math.inf])
-def test_a_clock_that_runs_backwards_starts_a_new_visit(later):
-    verdict = Verdict()
-    stream(verdict, LIVE, 1, 30, start=10)
-    assert verdict.state == AUTHORIZED
-    assert verdict.update(later, LIVE) == CHECKING and verdict.confidence == 0
+    assert {state for _, state in stream(verdict, nothing, 3, 30)} == {CHECKING, UNAUTHORIZED}
+    assert math.isfinite(verdict.log_odds) and verdict.log_odds < 0
 
 
 def test_the_error_rates_stay_within_their_bounds_on_independent_looks():
@@ -186,9 +151,9 @@ def test_the_error_rates_stay_within_their_bounds_on_independent_looks():
     for live in itertools.islice(itertools.cycle((True, False)), 4000):
         verdict = Verdict(0.01, 0.01)
         for n in itertools.count():
-            # Normal scores, means +-0.2 logit, variance 0.4: their log-likelihood ratio is the score itself.
-            logit = rng.gauss(0.2 if live else -0.2, math.sqrt(0.4))
-            state = verdict.update(n / LOOKS_PER_S, 1 / (1 + math.exp(-logit)))
+            # Normal scores, means +-0.2, variance 0.4: their log-likelihood ratio is the score itself.
+            log_odds = rng.gauss(0.2 if live else -0.2, math.sqrt(0.4))
+            state = verdict.update(1 / LOOKS_PER_S if n else 0, log_odds)
             if state != CHECKING:
                 break
         trials += 1
@@ -196,10 +161,71 @@ def test_the_error_rates_stay_within_their_bounds_on_independent_looks():
     assert 0 < wrong / trials < 0.01
 
 
-def test_confidence_fills_from_nothing_to_the_verdict():
-    verdict = Verdict()
-    seen = []
+def test_the_share_fills_from_nothing_to_the_verdict():
+    verdict, seen = Verdict(), []
     for n in range(60):
-        verdict.update(n / 60, REPLAY)
-        seen.append(verdict.confidence)
+        verdict.update(1 / 60 if n else 0, REPLAY)
+        seen.append(verdict.share)
     assert seen[0] == 0 and seen[-1] == -1 and seen == sorted(seen, reverse=True)
+
+
+# --- What other faces left. ---
+
+
+def test_what_others_left_counts_against_a_face_as_its_own_evidence_does():
+    verdict, burdened = Verdict(), Verdict()
+    burdened.burden = burdened.lock_at / 2
+    usual, sooner = (decided_at(stream(one, REPLAY, 2, 60), UNAUTHORIZED) for one in (verdict, burdened))
+    assert sooner == pytest.approx(usual / 2, abs=1 / 60)
+    live, later = Verdict(), Verdict()
+    later.burden = later.lock_at
+    usual, slower = (decided_at(stream(one, LIVE, 2, 60), AUTHORIZED) for one in (live, later))
+    assert slower == pytest.approx(2 * usual, abs=1 / 60), "as after a refusal of its own"
+
+
+@given(burden=st.floats(-30, 0), live=st.booleans())
+def test_whatever_others_left_clear_evidence_decides(burden, live):
+    verdict = Verdict()
+    verdict.burden = burden
+    assert stream(verdict, LIVE if live else REPLAY, 4, 30)[-1][1] == (AUTHORIZED if live else UNAUTHORIZED)
+
+
+def test_nobody_is_refused_for_what_others_left_alone():
+    verdict = Verdict()
+    verdict.burden = 3 * verdict.lock_at
+    assert {state for _, state in stream(verdict, 0.0, 5, 30)} == {CHECKING}
+    assert verdict.update(1 / 30, REPLAY) == UNAUTHORIZED
+
+
+def test_a_face_leaves_what_speaks_against_it_and_nothing_that_speaks_for_it():
+    live, replay, burdened = Verdict(), Verdict(), Verdict()
+    stream(live, LIVE, 1, 30)
+    assert live.against == 0
+    stream(replay, REPLAY, 0.2, 30)
+    assert live.lock_at < replay.against < 0
+    burdened.burden = -1.0
+    stream(burdened, LIVE, 0.2, 30)
+    assert burdened.against == -1.0, "also where something speaks for it"
+    stream(burdened, REPLAY, 0.4, 30)
+    assert burdened.against < -1.0
+
+
+def test_the_worst_is_remembered_until_it_is_cleared():
+    verdict = Verdict()
+    stream(verdict, REPLAY, 0.3, 30)
+    worst, verdict.burden = verdict.worst, -2.0
+    stream(verdict, LIVE, 1, 30)
+    assert verdict.worst == worst < 0
+    verdict.unburden()
+    assert verdict.worst == verdict.burden == verdict.against == 0
+    assert verdict.state == AUTHORIZED
+    assert decided_at(stream(verdict, REPLAY, 2, 30), UNAUTHORIZED) <= 1, "no more than a verdict needs was kept"
+
+
+def test_a_fresh_one_has_the_same_bounds_and_has_seen_nothing():
+    verdict = Verdict(1e-5, 1e-3)
+    stream(verdict, REPLAY, 1, 30)
+    verdict.burden = -1.0
+    fresh = verdict.fresh()
+    assert (fresh.pass_at, fresh.lock_at) == (verdict.pass_at, verdict.lock_at)
+    assert (fresh.state, fresh.share, fresh.against, fresh.worst, fresh.log_odds) == (CHECKING, 0, 0, 0, None)

@@ -1,6 +1,8 @@
 """Streams are real: MJPEG over HTTP, from a server of our own that can be told to misbehave."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -136,6 +138,61 @@ def test_darkness_is_told_and_light_seen_at_once(camera_server, lines):
         assert time.monotonic() - began < 3
         next(frames)
     assert "too dark" in lines[0] and lines[1] == "stream: picture again"
+
+
+# --- Time in which the program did not run ---
+
+
+def test_a_camera_that_was_silent_meanwhile_is_lost_for_a_second_longer_at_most(camera_server, quick_streams):
+    with stream(camera_server) as source:
+        frames = source.frames()
+        next(frames)
+        camera_server.mode = "pause"
+        before = watch(frames, lambda _: source.lost_s)[-1][1]
+        lost_s = source.lost_s
+        time.sleep(2.5)
+        assert 0.9 < next(frames)[1] - before < 1.6
+        assert 0.9 < source.lost_s - lost_s < 1.6
+
+
+@pytest.mark.parametrize("mode", ["dark", "pause"])
+def test_a_covered_or_silent_camera_of_a_program_that_runs_counts_in_full(camera_server, quick_streams, mode):
+    with stream(camera_server) as source:
+        frames = source.frames()
+        camera_server.mode = mode
+        first_s = watch(frames, lambda item: item[2] is None)[-1][1]
+        began = time.monotonic()
+        last_s = watch(frames, lambda _: time.monotonic() - began > 2)[-1][1]
+        assert last_s - first_s > 1.8
+        assert source.lost_s > 1.8 if mode == "pause" else source.lost_s == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes cannot be stopped")
+def test_a_stopped_process_has_missed_a_second_at_most(camera_server):
+    code = (
+        "import json, sys, time; from capture.camera import Camera, Patience\n"
+        "with Camera(sys.argv[1], 'stream', 'stream', patience=Patience(silent=2)) as source:\n"
+        "    for _, time_s, frame in source.frames():\n"
+        "        lost = source.lost_s or bool(source.trouble)\n"
+        "        print(json.dumps([time.monotonic(), time_s, frame is not None, lost]), flush=True)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, camera_server.url], cwd=ROOT, text=True, stdout=subprocess.PIPE
+    )
+    try:
+        lines = [process.stdout.readline() for _ in range(10)]
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        process.send_signal(signal.SIGCONT)
+        lines += [process.stdout.readline() for _ in range(30)]
+    finally:
+        process.kill()
+        process.communicate()
+    now, time_s, picture, lost = np.array([json.loads(line) for line in lines], float).T
+    stop = np.diff(now).argmax()
+    assert now[stop + 1] - now[stop] > 2.8
+    assert time_s[stop + 1] - time_s[stop] < 1.6 and (np.diff(time_s) >= 0).all()
+    assert picture[stop + 1 :].any() and not lost.any()
 
 
 @pytest.mark.parametrize("mode", ["mute", "drop", "pause"])
