@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from authentication.verdict import THRESHOLD, OwnerTest, Verdict
+from authentication.verdict import CHECKING, THRESHOLD, OwnerTest, Verdict
 from face_recognizer import NETWORK, TURNED_AWAY, Recognizer, unfit
 from model_file.owners import read_owners
 from model_file.reading import ModelError
@@ -56,7 +56,9 @@ class Identity:
         if not track.owner_rate.due(time_s, self._rate(track)):
             return False
         try:
-            return unfit(frame, track.face) in ("", TURNED_AWAY)
+            why = unfit(frame, track.face)
+            # A face that is turned away has no more to say once it is known.
+            return not why or (why == TURNED_AWAY and track.owner.state == CHECKING)
         except (cv2.error, ValueError) as error:
             self._report(error)
             return False

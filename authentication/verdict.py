@@ -49,7 +49,7 @@ ROUNDING = 1e-9
 THRESHOLD, SLOPE = 0.50, 25.0
 # No fewer comparisons than these authorize, and none sooner than FOR_S after the first of them; no fewer than those
 # refuse: a bad start must not make an owner a stranger.
-FEWEST_FOR, FOR_S, FEWEST_AGAINST = 3, 0.5, 4
+FEWEST_FOR, FOR_S, FEWEST_AGAINST = 3, 0.5, 6
 # A score this far above the threshold and one this far below it, one after the other within CHANGE_S, are of two faces.
 # Of 1,900 comparisons with 11 owners' own templates 6 were that far below, none of them next to one that far above.
 CLEAR, CHANGE_S = 0.08, 0.6

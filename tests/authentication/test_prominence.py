@@ -220,7 +220,7 @@ def test_what_passes_on_is_not_counted_twice():
 
 def test_a_stranger_counts_and_so_does_a_refusal_and_a_face_behind_does_not():
     stranger, replay, behind = Desk(owner=True), Desk(), Desk()
-    stranger.see(0.5, NEAR.but(like=STRANGER))
+    stranger.see(0.6, NEAR.but(like=STRANGER))
     assert stranger.judgement.state == CHECKING and stranger.judgement.against > 0.5
     replay.see(2, PHONE)
     assert replay.judgement.against == pytest.approx(1)
