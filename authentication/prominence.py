@@ -12,6 +12,8 @@ from authentication.verdict import AUTHORIZED, CHECKING, UNAUTHORIZED
 
 # Another face takes over once it has been this many times as large for so long.
 LARGER, LARGER_FOR_S = 1.2, 0.5
+# Of faces whose sizes differ by no more than this factor the worse is the prominent one.
+EVEN = 1.1
 # A contender that the detector misses for so long goes on contending, and so do two who take turns.
 MISSED_S = 0.15
 # What speaks against a face that has gone is kept for so long for the one that comes next.
@@ -53,7 +55,7 @@ class Prominence:
         if not self.track:
             self.contender = None
             largest = max((track.size for track in candidates), default=0.0)
-            self._take(time_s, [track for track in candidates if track.size * LARGER >= largest])
+            self._take(time_s, [track for track in candidates if track.size * EVEN >= largest])
         else:
             self._pass_on(time_s)
             self._challenge(time_s, candidates)
@@ -83,7 +85,7 @@ class Prominence:
             self._take(time_s, [self.contender])
             return
         if self.track.state != AUTHORIZED:
-            even = [track for track in candidates if 1 / LARGER <= track.size / self.track.size <= LARGER]
+            even = [track for track in candidates if 1 / EVEN <= track.size / self.track.size <= EVEN]
             worse = [track for track in even if _is_worse(track, self.track)]
             if worse:
                 self._take(time_s, worse)

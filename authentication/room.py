@@ -31,8 +31,9 @@ AS_BEFORE, SIDE, JITTER = 0.9, 32, 0.005
 # A change that is shorter is a glitch: noise, a key frame, somebody's hand.
 CHANGED_S = 0.15
 GROWN = 1.25
-# A picture so small that the detector often misses it goes on as the same one for so long.
-MISSED_S = 5.0
+# A face so small that the detector often misses it goes on as the same one for so long where it looks as before; and
+# for so long where it looks otherwise, less than this many sides away: then it has moved.
+MISSED_S, MOVED_WITHIN_S, MOVED_SIDES = 5.0, 1.0, 0.8
 MOST_REMEMBERED = 20
 
 
@@ -111,11 +112,17 @@ class Room:
 
     def _known(self, time_s: float, frame: np.ndarray, track: Track) -> Still | None:
         """What was known of a face that the detector has missed for a moment."""
-        self._missed = [still for still in self._missed if time_s - still.seen_s <= MISSED_S]
-        known = next((still for still in self._missed if still.place and _looks_like(still.place, frame, track)), None)
-        if known:
-            self._missed.remove(known)
-        return known
+        self._missed = [still for still in self._missed if still.place and time_s - still.seen_s <= MISSED_S]
+        for still in self._missed:
+            if _looks_like(still.place, frame, track):
+                self._missed.remove(still)
+                return still
+        for still in self._missed:
+            if time_s - still.seen_s <= MOVED_WITHIN_S and _is_near(still.place, track, MOVED_SIDES):
+                self._missed.remove(still)
+                still.place, still.since_s, still.moved_s = _place(frame, track.face), time_s, time_s
+                return still
+        return None
 
     def _set_aside(self, track: Track) -> None:
         if track.aside:
@@ -158,13 +165,13 @@ def _looks_like(place: Place, frame: np.ndarray, track: Track) -> bool:
     return float(cv2.matchTemplate(around, place.look, cv2.TM_CCOEFF_NORMED).max()) >= AS_BEFORE
 
 
-def _is_near(place: Place, track: Track) -> bool:
-    """Whether a track's face is about where, and as large as, the one that was seen there."""
+def _is_near(place: Place, track: Track, sides: float = 0.4) -> bool:
+    """Whether a track's face is about where, and as large as, the one that was seen there: so many sides away."""
     x, y, w, h = (float(value) for value in track.face[:4])
     left, top, wide, high = place.box
     side = max(wide, high)
     apart = max(abs(x + w / 2 - left - wide / 2), abs(y + h / 2 - top - high / 2))
-    return apart <= 0.4 * side and 1 / GROWN <= max(w, h) / side <= GROWN
+    return apart <= sides * side and 1 / GROWN <= max(w, h) / side <= GROWN
 
 
 def _rim(frame: np.ndarray) -> int:
