@@ -1,6 +1,6 @@
 """Tracks: each is one face, followed from picture to picture, with all that is known of it.
 
-    tracks = Tracks(lambda: Verdict(), owner_test=None)
+    tracks = Tracks(Verdict)
     seen = tracks.follow(time_s, frame, faces)      # a track for each face, in the order of the faces
     tracks.ended                                    # those that ended with this picture
 
