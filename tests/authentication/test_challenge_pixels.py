@@ -92,10 +92,10 @@ def attack(photo: np.ndarray, detector, rng: np.random.Generator) -> list[np.nda
     return found
 
 
-def test_a_hundred_photos_tilted_bent_and_moved_at_the_prompt_fail(live_frames, detector):
+def test_fifty_photos_tilted_bent_and_moved_at_the_prompt_fail(live_frames, detector):
     rng = np.random.default_rng(3)
     seen_at_all = far = 0
-    for number in range(100):
+    for number in range(50):
         frame = live_frames[rng.integers(0, 80)]
         x, y, w, h = detector.detect(frame)[0][:4]
         side = 2 * max(w, h)
@@ -113,7 +113,7 @@ def test_a_hundred_photos_tilted_bent_and_moved_at_the_prompt_fail(live_frames, 
                 asked, lambda _, prompt: next(moves) if prompt and prompt.kind in (LEFT, RIGHT) else movement[0], 8, 10
             )
             assert AUTHORIZED not in states(played), (number, side)
-    assert seen_at_all > 90 and far > 50, "photos that are not seen prove nothing"
+    assert seen_at_all > 45 and far > 25, "photos that are not seen prove nothing"
 
 
 @pytest.fixture
