@@ -96,6 +96,14 @@ def test_a_lock_that_nobody_confirms_is_no_lock(monkeypatch):
     assert locking.status == "LOCK NOT CONFIRMED"
 
 
+def test_a_lock_within_the_cool_down_makes_no_incident(guard, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    guard.lock_again()
+    wait_for(lambda: (tmp_path / "locked").exists())
+    wait_for(lambda: "refused again: lock accepted" in caplog.text)
+    assert not (tmp_path / "incidents").exists()
+
+
 def test_the_end_waits_for_the_lock_and_the_caller_does_not(guard, tmp_path, monkeypatch):
     go, lock_now = threading.Event(), lock.lock_workstation
     monkeypatch.setattr(lock, "lock_workstation", lambda command: go.wait(10) and lock_now(command))

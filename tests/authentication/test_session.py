@@ -250,6 +250,22 @@ def test_a_refused_face_that_stays_has_none_again_while_the_screen_is_locked(tol
     assert again == [(REPLAY, 0.0), (REPLAY, 1.0)], "another track is news"
 
 
+def test_within_the_cool_down_who_takes_an_authorized_ones_place_is_locked_out_at_once_and_nobody_else(told_of):
+    class CoolingDown(Noting):
+        @property
+        def ready(self) -> bool:
+            return self.now < 1 or self.now >= 6
+
+        def lock_again(self) -> None:
+            self.noted.append(("lock", self.now))
+
+    replay, another = judged(UNAUTHORIZED, REPLAY, 1), judged(UNAUTHORIZED, REPLAY, 2)
+    noted, *_ = told_of((2, replay), (1, NOBODY), (4, another), noting=CoolingDown())
+    assert noted == [(REPLAY, 0.0), (REPLAY, 6.0)]
+    noted, *_ = told_of((2, replay), (1, OWNER), (4, another), noting=CoolingDown())
+    assert noted == [(REPLAY, 0.0), (AUTHORIZED, True), ("lock", 3.0), (REPLAY, 6.0)]
+
+
 def test_a_refused_face_that_stays_does_not_fill_the_disk_where_there_is_no_cool_down(tmp_path):
     settings = replace(load_settings(None), incidents=IncidentsSettings(cooldown_s=0))
     alerts = Alerts(settings, tmp_path / "incidents", rehearsal=True, voice=False)
