@@ -18,9 +18,9 @@ from authentication.verdict import AUTHORIZED, CHALLENGE, CHECKING, PICTURE, STR
 
 log = logging.getLogger("liveness.authentication")
 
-# At its end the session waits so long for whoever holds up what it has to say.
+# How long the session waits at its end for a standard output that blocks.
 LAST_WORDS_S = 1.0
-# Whoever comes is greeted; whoever was authorized less than this ago has not been away.
+# A user is greeted again after an absence of this many seconds.
 AWAY_S = 60.0
 # A refused face that stays has consequences again, but not before the lock has had this long to come about.
 # Further ones follow after the cool-down, and no sooner than this where there is none.
@@ -155,11 +155,9 @@ class Acting:
         self._authorized_s = time_s
 
     def _tell(self, time_s: float, judgement: Judgement) -> None:
-        """A verdict once; whoever looks up again is no news."""
-        said = judgement.state, *_who(judgement)
-        if judgement.state == AUTHORIZED:
-            said = (AUTHORIZED,)
-        if judgement.state in (CHECKING, self._state) and said[0] != UNAUTHORIZED or said == self._said:
+        """Report each verdict once; a user who looks up again is the same one."""
+        said = _who(judgement) if judgement.state == UNAUTHORIZED else (judgement.state,)
+        if judgement.state == CHECKING or said == self._said:
             return
         self._said = said
         told = f"{judgement.state} ({judgement.reason})" if judgement.reason == STRANGER else judgement.state

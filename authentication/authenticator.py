@@ -47,7 +47,7 @@ log = logging.getLogger("liveness.authentication")
 
 # Of many faces the largest are judged: a sheet of printed ones must not make the guard slow.
 MOST_JUDGED = 4
-# Whoever was authorized and is this many times smaller now has gone from the workstation.
+# A user whose face is this many times smaller than when they were authorized has left the workstation.
 SHRUNK = 0.5
 # Another face of at least this share of its size makes a crowd, in which no challenge is asked.
 CROWD = 0.5
@@ -195,14 +195,12 @@ class Authenticator:
         judged = sorted((one for one in seen if not one.aside), key=lambda one: -one.size)[:MOST_JUDGED]
         if track in seen and track not in judged:
             judged[-1] = track
-        compared = [
-            one
-            for one in judged
-            if self._identity and one in (track, self._prominence.contender) and self._identity.due(time_s, frame, one)
-        ]
+        asked = [one for one in judged if self._identity and one in (track, self._prominence.contender)]
+        compared = {one: self._identity.due(time_s, frame, one) for one in asked}
+        compared = {one: ahead for one, ahead in compared.items() if ahead is not None}
         self._scorer.score(time_s, frame, judged, compared)
-        for one in compared:
-            if self._identity.compare(time_s, frame, one):
+        for one, ahead in compared.items():
+            if self._identity.compare(time_s, frame, one, ahead):
                 continue
             other = self._tracks.replace(one)
             other.log_odds = one.log_odds

@@ -72,7 +72,7 @@ REACTION_S = 0.3
 # Between a frontal pose and the prompt, drawn anew each time: a recording cannot know when to turn.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.3, 1.2
 
-# Whoever is refused here is refused until no face has been in view for so long.
+# A refusal lasts until no face has been in view for this many seconds.
 GONE_S = 1.0
 # A second face for longer than the glitch that changes no verdict.
 CROWD_S = 0.1

@@ -1,14 +1,15 @@
 """Whether a face is an owner's: the evidence about one track, and the comparisons that bring it.
 
-    identity = identity_of(model, recognizer, stills, Verdict(), threshold=None)
+    identity = identity_of(model, recognizer, Verdict(), threshold=None)
     track.owner = identity.test()                   # of each new track
-    identity.compare(time_s, frame, track)          # at most LOOKS_PER_S times a second
+    ahead = identity.due(time_s, frame, track)      # at most LOOKS_PER_S times a second
+    identity.compare(time_s, frame, track, ahead)
     track.owner.state                               # CHECKING, AUTHORIZED: an owner, UNAUTHORIZED: a stranger
 
 A comparison speaks for an owner only where the anti-spoofing network took that very face in that very picture for
 live, and for nobody but the track that it was made of. Blurred, bowed or dark faces (see face_recognizer.unfit) are
 evidence of nothing, and so is a network that fails. A face that is turned away may speak for an owner, and against
-nobody: strangers' faces that are turned scored 0.40 at most (8,400 comparisons), half of the owners' 0.71 and more.
+nobody: strangers' turned faces scored 0.40 at most, owners' 0.67 in the median (docs/owners.md).
 """
 
 import logging
@@ -51,19 +52,21 @@ class Identity:
         """What a new track begins with."""
         return OwnerTest(self._bounds, self._threshold)
 
-    def due(self, time_s: float, frame: np.ndarray, track: "Track") -> bool:
-        """Whether the track's face is to be compared in this picture: not too soon, and clear enough."""
+    def due(self, time_s: float, frame: np.ndarray, track: "Track") -> bool | None:
+        """Whether the track's face looks ahead; None where it is not to be compared in this picture: too soon, or not
+        clear enough."""
         if not track.owner_rate.due(time_s, self._rate(track)):
-            return False
+            return None
         try:
             why = unfit(frame, track.face)
-            # A face that is turned away has no more to say once it is known.
-            return not why or (why == TURNED_AWAY and track.owner.state == CHECKING)
         except (cv2.error, ValueError) as error:
             self._report(error)
-            return False
+            return None
+        # A face that is turned away has no more to say once it is known.
+        turned = why == TURNED_AWAY and track.owner.state == CHECKING
+        return not why if not why or turned else None
 
-    def compare(self, time_s: float, frame: np.ndarray, track: "Track") -> bool:
+    def compare(self, time_s: float, frame: np.ndarray, track: "Track", ahead: bool) -> bool:
         """Compare the track's face, in a picture for which it was due; False: it is another than a moment ago."""
         track.owner_rate.done(time_s, self._rate(track))
         try:
@@ -73,7 +76,6 @@ class Identity:
             return True
         if not np.isfinite(score):
             return True
-        ahead = unfit(frame, track.face) != TURNED_AWAY
         return track.owner.add(time_s, score, track.log_odds > 0, ahead)
 
     @staticmethod

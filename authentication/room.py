@@ -46,11 +46,11 @@ class Place(NamedTuple):
 
 
 class Still:
-    """For how long a small face has stood still. place: where and how it has looked since_s. first_s, seen_s: when it
-    was seen first and last. moved_s: when it moved last."""
+    """For how long a small face has stood still. place: where and how it has looked since moved_s, when it moved last.
+    first_s, seen_s: when it was seen first and last."""
 
     def __init__(self, time_s: float, place: Place | None):
-        self.place, self.since_s = place, time_s
+        self.place = place
         self.first_s = self.moved_s = self.seen_s = time_s
         self.other_s: float | None = None  # since when it has looked otherwise
 
@@ -59,7 +59,6 @@ class Room:
     """Tells the pictures in the room of one source from faces."""
 
     def __init__(self):
-        self._still: dict[int, Still] = {}  # of tracks, by their number
         self._missed: list[Still] = []  # of tracks that have ended
         self._remembered: list[Place] = []
 
@@ -71,8 +70,7 @@ class Room:
         awake = []
         for track in tracks:
             if not track.aside and track.size > SMALL:
-                self._still.pop(track.number, None)
-                track.moves = True
+                track.moves, track.still = True, None
             elif self._stands_still(time_s, frame, track):
                 self._set_aside(track)
             elif track.aside:
@@ -80,35 +78,29 @@ class Room:
         return awake
 
     def forget(self, tracks: list[Track]) -> None:
-        """What is over needs no more memory; places stay remembered."""
-        for track in tracks:
-            still = self._still.pop(track.number, None)
-            if still:
-                self._missed.append(still)
+        """These tracks have ended; the detector may merely miss their faces for a moment."""
+        self._missed += [track.still for track in tracks if track.still]
 
     def _stands_still(self, time_s: float, frame: np.ndarray, track: Track) -> bool:
         """Whether a small track is a picture by now."""
-        still = self._still.get(track.number)
-        if still is None:
-            still = self._still[track.number] = self._known(time_s, frame, track) or Still(
-                time_s, _place(frame, track.face)
-            )
+        if track.still is None:
+            track.still = self._known(time_s, frame, track) or Still(time_s, _place(frame, track.face))
+        still = track.still
         still.seen_s, still.first_s = time_s, min(still.first_s, track.first_s)
         if still.place is not None and _looks_like(still.place, frame, track):
             still.other_s = None
         elif still.other_s is None:
             still.other_s = time_s
-        if still.other_s is not None and time_s - still.other_s >= CHANGED_S:
-            still.place, still.since_s, still.moved_s, still.other_s = _place(frame, track.face), time_s, time_s, None
-            track.moves = still.moved_s - still.first_s >= UNCOVERED_S
-            return False
-        if track.aside:
-            return True
+        changed = still.other_s is not None and time_s - still.other_s >= CHANGED_S
+        if changed:
+            still.place, still.moved_s, still.other_s = _place(frame, track.face), time_s, None
         track.moves = still.moved_s - still.first_s >= UNCOVERED_S
+        if changed or track.aside:
+            return not changed
         # Whoever was authorized and has moved may sit as still as they like.
         if track.authorized_size is not None and track.moves:
             return False
-        return time_s - still.since_s >= STILL_S or any(_looks_like(place, frame, track) for place in self._remembered)
+        return time_s - still.moved_s >= STILL_S or any(_looks_like(place, frame, track) for place in self._remembered)
 
     def _known(self, time_s: float, frame: np.ndarray, track: Track) -> Still | None:
         """What was known of a face that the detector has missed for a moment."""
@@ -120,7 +112,7 @@ class Room:
         for still in self._missed:
             if time_s - still.seen_s <= MOVED_WITHIN_S and _is_near(still.place, track, MOVED_SIDES):
                 self._missed.remove(still)
-                still.place, still.since_s, still.moved_s = _place(frame, track.face), time_s, time_s
+                still.place, still.moved_s = _place(frame, track.face), time_s
                 return still
         return None
 
@@ -128,7 +120,7 @@ class Room:
         if track.aside:
             return
         track.aside = True
-        place = self._still[track.number].place
+        place = track.still.place
         x, y, w, h = track.face[:4]
         if not any(_is_near(known, track) for known in self._remembered):
             log.info(

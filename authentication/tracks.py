@@ -58,7 +58,8 @@ class Track:
     size: the box's longer side, in heights of the picture. authorized_size: that size when it was authorized, or None.
     liveness, owner: the evidence; owner is None where nobody is asked whose face it is.
     log_odds: of a live face, in its newest picture that was judged; None before.
-    aside: it is a picture in the room. moves: it is none, as far as can be seen by now (see room).
+    aside: it is a picture in the room. moves: it is none, as far as can be seen by now. still: room.Still, or None of a
+        large face.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Track:
         self.spoof_log_odds: float | None = None
         self.spoof_rate, self.owner_rate = RateLimit(), RateLimit()
         self.authorized_size: float | None = None
-        self.aside, self.moves = False, True
+        self.aside, self.moves, self.still = False, True, None
 
     def see(self, time_s: float, face: np.ndarray, size: float, thumb: Thumbnail) -> None:
         """Go on with the face of another picture."""
@@ -143,9 +144,9 @@ class Track:
         shows a photo from picture to picture elsewhere wins anything."""
         if self.seen_s == self.first_s:
             self.lasted_s = self._after_s
-        self.liveness.burden = max(self.liveness.lock_at, self.liveness.burden + liveness)
+        self.liveness.add_burden(liveness)
         if self.owner:
-            self.owner.burden = max(self.liveness.lock_at, self.owner.burden + owner)
+            self.owner.add_burden(owner)
 
     def unburden(self) -> None:
         """What speaks against it, and what other faces left, counts no longer."""

@@ -55,17 +55,53 @@ FEWEST_FOR, FOR_S, FEWEST_AGAINST = 3, 0.5, 6
 CLEAR, CHANGE_S = 0.08, 0.6
 
 
-class Verdict:
-    """The evidence about one face.
+class WaldTest:
+    """The evidence about one face in Wald's test: evidence and burden decide once they reach a bound.
+
+    pass_at, lock_at: these bounds, above and below 0. state: CHECKING, AUTHORIZED or UNAUTHORIZED.
+    evidence: the log-likelihood ratio of this face's pictures so far. worst: the lowest that it has been, 0 or below.
+    burden: 0 or below: what other faces left that speaks against this one (see prominence).
+    """
+
+    def __init__(self, pass_at: float, lock_at: float):
+        self.pass_at, self.lock_at = pass_at, lock_at
+        self.state, self.evidence, self.burden, self.worst = CHECKING, 0.0, 0.0, 0.0
+
+    def weigh(self, log_odds: float) -> None:
+        """Add to the evidence; no more than a verdict needs: an hour of live face must not outweigh the replay that
+        follows it."""
+        low, high = self.lock_at - self.burden, self.pass_at - self.burden
+        self.evidence = max(low, min(high, self.evidence + log_odds))
+        self.worst = min(self.worst, self.evidence)
+
+    @property
+    def share(self) -> float:
+        """Of what a verdict needs, -1 (against the face) to 1 (for it)."""
+        total = self.evidence + self.burden
+        return total / (self.pass_at if total > 0 else -self.lock_at)
+
+    @property
+    def against(self) -> float:
+        """What its end leaves to the next face: the evidence against it, 0 or below."""
+        return self.burden + min(0.0, self.evidence)
+
+    def add_burden(self, left: float) -> None:
+        """Take over what other faces left, 0 or below."""
+        self.burden = max(self.lock_at, self.burden + left)
+
+    def unburden(self) -> None:
+        """What speaks against it, and what other faces left, counts no longer."""
+        self.evidence, self.burden, self.worst = min(self.evidence, self.pass_at), 0.0, 0.0
+
+
+class Verdict(WaldTest):
+    """Whether one face is live.
 
     false_pass, false_lock: bounds, STRICTEST to LOOSEST, on the chance that a replay is authorized or a live face
         is not, as far as looks are independent. Raises ValueError outside.
-    state: CHECKING, AUTHORIZED or UNAUTHORIZED. log_odds: the mean of the last moments, None before the first picture.
+    log_odds: the mean of the last moments, None before the first picture.
     clear: the log odds, above 0, from which on, or below its negative, steady evidence decides as fast as it can;
         nearer to 0 it takes longer in proportion. 1.5 with the default bounds, 1.0 to 3.1 with others.
-    evidence: the log-likelihood ratio of this face's pictures so far. worst: the lowest that it has been, 0 or below.
-    burden: 0 or below: what other faces left that speaks against this one (see prominence).
-    share: of what a verdict needs, -1 (unauthorized) to 1 (authorized).
     """
 
     def __init__(self, false_pass: float = 0.001, false_lock: float = 0.001):
@@ -73,10 +109,8 @@ class Verdict:
             if not STRICTEST <= rate <= LOOSEST:
                 raise ValueError(f"an error rate of {rate}; it must be from {STRICTEST} to {LOOSEST}")
         self.false_pass, self.false_lock = false_pass, false_lock
-        self.pass_at = math.log((1 - false_lock) / false_pass)
-        self.lock_at = math.log(false_lock / (1 - false_pass))
+        super().__init__(math.log((1 - false_lock) / false_pass), math.log(false_lock / (1 - false_pass)))
         self.clear = (self.pass_at - self.lock_at) / (LOOKS_PER_S * OVERTURN_S)
-        self.state, self.evidence, self.burden, self.worst = CHECKING, 0.0, 0.0, 0.0
         self.log_odds: float | None = None
 
     def update(self, lasted_s: float, log_odds: float) -> str:
@@ -87,55 +121,36 @@ class Verdict:
         """
         log_odds = log_odds if log_odds == log_odds else -SCORE_CAP
         lasted_s = min(lasted_s, LONGEST_PICTURE_S)
-        self.evidence += max(-self.clear, min(self.clear, log_odds)) * LOOKS_PER_S * lasted_s
-        # No more than a verdict needs: an hour of live face must not outweigh the replay that follows it.
-        self.evidence = max(self.lock_at - self.burden, min(self.pass_at - self.burden, self.evidence))
-        self.worst = min(self.worst, self.evidence)
-        if self.evidence + self.burden >= self.pass_at - ROUNDING:
-            self.state = AUTHORIZED
+        self.weigh(max(-self.clear, min(self.clear, log_odds)) * LOOKS_PER_S * lasted_s)
         # What other faces left refuses nobody before a picture of this one speaks clearly against it.
-        elif self.evidence + self.burden <= self.lock_at + ROUNDING and log_odds < (
-            -self.clear if self.burden else 0.0
-        ):
+        refusing = -self.clear if self.burden else 0.0
+        if self.share >= 1 - ROUNDING:
+            self.state = AUTHORIZED
+        elif self.share <= ROUNDING - 1 and log_odds < refusing:
             self.state = UNAUTHORIZED
         shown = max(-SCORE_CAP, min(SCORE_CAP, log_odds))
         weight = 1 - math.exp(-lasted_s / SCORE_TIME_S)
         self.log_odds = shown if self.log_odds is None else self.log_odds + weight * (shown - self.log_odds)
         return self.state
 
-    @property
-    def share(self) -> float:
-        total = self.evidence + self.burden
-        return total / (self.pass_at if total > 0 else -self.lock_at)
-
-    @property
-    def against(self) -> float:
-        """What its end leaves to the next face: the evidence against it, 0 or below."""
-        return self.burden + min(0.0, self.evidence)
-
-    def unburden(self) -> None:
-        """What speaks against it, and what other faces left, counts no longer."""
-        self.evidence, self.burden, self.worst = min(self.evidence, self.pass_at), 0.0, 0.0
-
     def fresh(self) -> "Verdict":
         """One with the same bounds that has seen nothing."""
         return Verdict(self.false_pass, self.false_lock)
 
 
-class OwnerTest:
-    """The evidence whether one face is an owner's: Wald's test, as Verdict's, on comparison scores.
+class OwnerTest(WaldTest):
+    """Whether one face is an owner's (AUTHORIZED) or a stranger's (UNAUTHORIZED), by comparison scores.
 
     bounds: the verdict whose bounds hold: false_pass that a stranger is authorized, false_lock that an owner is not.
     threshold: the comparison score, -1 to 1, that speaks neither for an owner nor against.
-    state: CHECKING, AUTHORIZED (an owner) or UNAUTHORIZED (a stranger). evidence, worst, burden: as Verdict's.
     calm: the last comparison brought no news.
     """
 
     def __init__(self, bounds: Verdict, threshold: float = THRESHOLD):
+        super().__init__(bounds.pass_at, bounds.lock_at)
         self._bounds, self._threshold = bounds, threshold
-        self.state, self.evidence, self.burden, self.worst = CHECKING, 0.0, 0.0, 0.0
-        self._for = self._against = 0  # how many comparisons spoke for an owner, and against
-        self._first_for_s = 0.0
+        self._for_since_s = math.inf  # when a comparison spoke for an owner first
+        self._against = 0  # how many spoke against
         self._clear_s, self._clearly_owner = -math.inf, False  # when one was clear last, and what it said
         self.calm = False
 
@@ -155,40 +170,20 @@ class OwnerTest:
                 return False
         self.calm = live and (above > 0) == (self.state == AUTHORIZED) and self.state != CHECKING
         if live:
-            self._weigh(time_s, above)
+            self._decide(time_s, above)
         return True
 
-    def _weigh(self, time_s: float, above: float) -> None:
-        low, high = self._bounds.lock_at, self._bounds.pass_at
+    def _decide(self, time_s: float, above: float) -> None:
         if above > 0:
-            self._first_for_s = self._first_for_s if self._for else time_s
-            self._for += 1
+            self._for_since_s = min(self._for_since_s, time_s)
         else:
             self._against += 1
-        self.evidence += max(low / FEWEST_AGAINST, min(high / FEWEST_FOR, SLOPE * above))
-        self.evidence = max(low - self.burden, min(high - self.burden, self.evidence))
-        self.worst = min(self.worst, self.evidence)
-        total = self.evidence + self.burden
-        long_enough = self._for >= FEWEST_FOR and time_s - self._first_for_s >= FOR_S - 1e-6
-        if total >= high - ROUNDING and long_enough:
+        # So many at least of either kind make a verdict.
+        self.weigh(max(self.lock_at / FEWEST_AGAINST, min(self.pass_at / FEWEST_FOR, SLOPE * above)))
+        if self.share >= 1 - ROUNDING and time_s - self._for_since_s >= FOR_S - 1e-6:
             self.state = AUTHORIZED
-        elif total <= low + ROUNDING and above <= 0 and self._against >= FEWEST_AGAINST:
+        elif self.share <= ROUNDING - 1 and above <= 0 and self._against >= FEWEST_AGAINST:
             self.state = UNAUTHORIZED
-
-    @property
-    def share(self) -> float:
-        """Of what a verdict needs, -1 (a stranger) to 1 (an owner)."""
-        total = self.evidence + self.burden
-        return total / (self._bounds.pass_at if total > 0 else -self._bounds.lock_at)
-
-    @property
-    def against(self) -> float:
-        """What its end leaves to the next face: the evidence against it, 0 or below."""
-        return self.burden + min(0.0, self.evidence)
-
-    def unburden(self) -> None:
-        """What speaks against it, and what other faces left, counts no longer."""
-        self.evidence, self.burden, self.worst = min(self.evidence, self._bounds.pass_at), 0.0, 0.0
 
     def fresh(self) -> "OwnerTest":
         """One that has seen nothing."""

@@ -121,7 +121,7 @@ class Camera:
         did not run counts for LONGEST_STOP_S at most, here and wherever it is counted that there is no picture.
         """
         index, seen, start, last_s = 0, 0, None, 0.0
-        ran_at = time.monotonic()
+        ran_at, passed_over = time.monotonic(), False
         while not self._closing.is_set():
             with self._news:
                 self._news.wait_for(lambda seen=seen: self._count != seen or self._closing.is_set(), POLL_S)
@@ -131,8 +131,10 @@ class Camera:
             if stopped_s > 0:
                 start = start and start + stopped_s
                 self._leave_out(stopped_s)
-                if not fresh:
-                    continue  # the camera has had no time for a new one
+            # After a stop the camera has had no time for a new picture. Once: a starved program must go on, too.
+            passed_over = stopped_s > 0 and not fresh and not passed_over
+            if passed_over:
+                continue
             self._log_changes()
             if not fresh:
                 stamp = time.monotonic()

@@ -243,7 +243,7 @@ def score_of(identity: Identity, frame: np.ndarray, face: np.ndarray) -> float:
     """What the first comparison comes to, as evidence."""
     track = Tracks(Verdict, identity.test).follow(0, frame, face[None])[0]
     track.log_odds = 1.0
-    assert identity.due(0, frame, track) and identity.compare(0, frame, track)
+    assert identity.due(0, frame, track) and identity.compare(0, frame, track, ahead=True)
     return track.owner.evidence
 
 
