@@ -101,7 +101,7 @@ class Acting:
         self._again_s = 0.0  # when it may have them again
         self._authorized_s = float("-inf")  # when somebody was authorized last
         self._admitted = False  # somebody was, since the last refusal
-        self._said: tuple | None = None  # the verdict that was told last
+        self._reported: tuple | None = None  # the verdict that was reported last
         self._decided, self._prompted = False, False
         self._frames, self._with_faces, self._dark = 0, 0, 0
         self._reason = ""  # why there was no verdict, last
@@ -115,7 +115,7 @@ class Acting:
             # A prompt that came late would be worse than none.
             self._consequences.say(judgement.sentence, overtake=True)
             log.info("challenge: %s", judgement.sentence)
-        self._tell(time_s, judgement)
+        self._report(time_s, judgement)
         self._state = judgement.state
         self._decided = self._decided or judgement.state != CHECKING
         self._prompted = self._prompted or bool(judgement.sentence)
@@ -150,20 +150,20 @@ class Acting:
         self._refused, self._admitted = None, True
         if self._state != AUTHORIZED:
             greet = time_s - self._authorized_s >= AWAY_S
-            self._said = None if greet else self._said
+            self._reported = None if greet else self._reported
             self._consequences.authorized(judgement.score, greet)
         self._authorized_s = time_s
 
-    def _tell(self, time_s: float, judgement: Judgement) -> None:
+    def _report(self, time_s: float, judgement: Judgement) -> None:
         """Report each verdict once; a user who looks up again is the same one."""
         said = _who(judgement) if judgement.state == UNAUTHORIZED else (judgement.state,)
-        if judgement.state == CHECKING or said == self._said:
+        if judgement.state == CHECKING or said == self._reported:
             return
-        self._said = said
-        told = f"{judgement.state} ({judgement.reason})" if judgement.reason == STRANGER else judgement.state
-        log.info("%s at %.2f s of %s", told, time_s, self._source)
+        self._reported = said
+        verdict = f"{judgement.state} ({judgement.reason})" if judgement.reason == STRANGER else judgement.state
+        log.info("%s at %.2f s of %s", verdict, time_s, self._source)
         if self._words:
-            self._words.say(f"{self._source}: {told} after {time_s:.2f} s")
+            self._words.say(f"{self._source}: {verdict} after {time_s:.2f} s")
 
     def why_undecided(self) -> str:
         if self._decided:

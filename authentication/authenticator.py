@@ -238,7 +238,7 @@ class Pace:
 
     def __init__(self):
         self._times: deque[float] = deque()
-        self._told = False
+        self._logged = False
 
     def slow(self, time_s: float, picture: bool) -> str:
         """Take in a moment, with a picture or without; why there can be no verdict, "" while there can."""
@@ -250,12 +250,12 @@ class Pace:
         lasted_s = self._times[-1] - self._times[0] if self._times else 0.0
         per_s = (len(self._times) - 1) / lasted_s if lasted_s else 0.0
         if lasted_s < SHORTEST_PACE_S or per_s >= SLOWEST_PER_S:
-            self._told = False
+            self._logged = False
             return ""
         reason = f"{TOO_SLOW}: {per_s:.1f} pictures a second"
-        if not self._told:
+        if not self._logged:
             log.warning("no verdict: %s", reason)
-        self._told = True
+        self._logged = True
         return reason
 
 

@@ -22,7 +22,7 @@ log = logging.getLogger("liveness.authentication")
 SMALL = 0.16
 # Set aside after so many seconds without a movement.
 STILL_S = 3.0
-# Whoever leaves may uncover a picture, which changes meanwhile. What still moves so long after it came is a face.
+# A user who leaves may uncover a picture, which changes meanwhile. What still moves after this time is a face.
 UNCOVERED_S = 0.6
 # It stands still where its place looks as it did, however bright: by correlation, on pictures shrunk to SIDE pixels,
 # moved by up to JITTER of the picture's height. Live faces: below 0.9 after 3 s in 95 of 100 places; portraits on
@@ -97,7 +97,7 @@ class Room:
         track.moves = still.moved_s - still.first_s >= UNCOVERED_S
         if changed or track.aside:
             return not changed
-        # Whoever was authorized and has moved may sit as still as they like.
+        # A user who was authorized and has moved may sit as still as they like.
         if track.authorized_size is not None and track.moves:
             return False
         return time_s - still.moved_s >= STILL_S or any(_looks_like(place, frame, track) for place in self._remembered)
